@@ -1,0 +1,1 @@
+"""Carry trained PyTorch networks into Caffe and Darknet exactly, and prove it."""

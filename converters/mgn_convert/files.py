@@ -1,0 +1,52 @@
+"""Outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mgn_convert.errors import UsageError
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A scratch folder inside `folder`, and a function that moves its files into `folder`.
+
+    Nothing is left behind unless the function was called, whatever happens in between (Ctrl-C included); a
+    `folder` made here goes again when it stays empty. Raises UsageError when nothing can be written.
+    """
+    missing = [p for p in [folder, *folder.parents] if not p.exists()]
+    scratch = None
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".mgn-convert-", dir=folder))
+            yield scratch, lambda: _publish(scratch, folder)
+        except OSError as error:
+            if (
+                scratch is not None
+                and error.filename is not None
+                and scratch not in Path(error.filename).parents
+            ):
+                raise
+            reason = error.strerror or str(error)
+            raise UsageError(f"cannot write into {folder}", because=reason, remedy="another -o") from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for made in missing:
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()
+
+
+def _publish(scratch: Path, folder: Path) -> None:
+    paths = sorted(scratch.iterdir())
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for path in paths:
+        path.replace(folder / path.name)

@@ -1,0 +1,139 @@
+"""What a format offers: reading, writing and running. Each lives in a package of its own beside this file.
+
+A format is found through the entry-point group `mgn_convert.formats`, so another distribution can add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from mgn_convert.errors import UsageError
+from mgn_convert.graph.types import Array, Graph, Shape
+from mgn_convert.passes.legalize import Target
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from, as a command line names it.
+
+    path: the main file (checkpoint, .pt2, prototxt, cfg); None only with a factory.
+    weights: the second file, where it is not found by its stem.
+    architecture, options: a registered network and its options, for checkpoints.
+    factory: "package.module:callable" that makes the network instead.
+    input_shape: (C, H, W), where the network does not tell.
+    output: which output to keep: an index or a key; None is the architecture's embedding, or all.
+    trust_pickle: run the code inside a pickle.
+    engine: the engine that runs it, where a format has several.
+    """
+
+    path: Path | None
+    weights: Path | None = None
+    architecture: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    factory: str | None = None
+    input_shape: Shape | None = None
+    output: str | None = None
+    trust_pickle: bool = False
+    engine: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path or self.factory)
+
+
+class Runner(Protocol):
+    """An engine with a loaded network. Also a context manager.
+
+    Values are called by their tensor names: those that the first graph gave them, as the manifest records.
+    """
+
+    engine: str
+    input_shape: Shape
+    """(C, H, W)."""
+    outputs: tuple[str, ...]
+    tensors: tuple[str, ...]
+    """Every value that can be tapped, in execution order."""
+
+    def run(self, images: Array, taps: Iterable[str] = ()) -> dict[str, Array]:
+        """Outputs and taps for images (N, C, H, W). Raises UsageError for another shape or unknown taps."""
+        ...
+
+    def run_isolated(self, tensor: str, reference: Mapping[str, Array]) -> Array:
+        """`tensor`, computed from the nearest values before it that `reference` holds, not from the start."""
+        ...
+
+    def describe(self, tensor: str) -> str:
+        """What the tensor is here, for people: the layer's kind and name, or its index."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Runner: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer made: its files (inside the folder it was given) and where each tensor went.
+
+    tensors: (tensor name, {"blob": ...} or {"layer": ...}, names of the tensors it computes on the way).
+    """
+
+    files: tuple[Path, ...]
+    tensors: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. A member that it does not offer is None.
+
+    suffixes: of the main file, with the dot. companions: of the second file, which holds the weights.
+    read: Source -> Graph.  target: dialect name or None -> Target.
+    write: (legalized graph, folder, stem, target) -> Written.  open_runner: Source -> Runner.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    companions: tuple[str, ...] = ()
+    read: Callable[[Source], Graph] | None = None
+    target: Callable[[str | None], Target] | None = None
+    write: Callable[[Graph, Path, str, Target], Written] | None = None
+    open_runner: Callable[[Source], Runner] | None = None
+    dialects: Callable[[], Sequence[str]] = tuple
+
+
+def formats() -> dict[str, Format]:
+    """Every installed format by name, in alphabetical order."""
+    from importlib.metadata import entry_points
+
+    return {e.name: e.load() for e in sorted(entry_points(group="mgn_convert.formats"), key=lambda e: e.name)}
+
+
+def format_of(source: Source) -> Format:
+    """The format of a source, by its main file's suffix; a factory is PyTorch's."""
+    known = formats()
+    if source.path is None:
+        return known["pytorch"]
+    for candidate in known.values():
+        if source.path.suffix in candidate.suffixes:
+            return candidate
+    raise UsageError(
+        f"{source.path} is of no known kind",
+        because="the suffix tells the format",
+        got=source.path.suffix or "no suffix",
+        remedy="one of " + ", ".join(s for f in known.values() for s in f.suffixes),
+    )
+
+
+def with_companion(source: Source, suffix: str) -> Source:
+    """`source` with its weights file named: the one given, or the one of the same stem."""
+    if source.weights is not None or source.path is None:
+        return source
+    return replace(source, weights=source.path.with_suffix(suffix))

@@ -1,0 +1,171 @@
+"""NAME.manifest.json: what the artefacts of one stem are made from, how to feed them, which value is where."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mgn_convert.errors import FileFormatError
+from mgn_convert.graph.types import Graph, Origin
+from mgn_convert.preprocess import Preprocessing
+from mgn_convert.resources import resource
+
+SCHEMA = "mgn-convert/manifest/1"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One value of an artefact: its name in the first graph, where it is here, and what was fused into it."""
+
+    tensor: str
+    place: Mapping[str, Any]
+    covers: tuple[Origin, ...]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The part of a manifest that belongs to one format."""
+
+    format: str
+    dialect: str
+    files: Mapping[str, Mapping[str, Any]]
+    tensors: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+
+    def is_of(self, text_file: Path) -> bool:
+        """Whether the artefact was written together with this very file."""
+        recorded = self.files.get(text_file.name)
+        return recorded is not None and recorded.get("sha256") == _sha256(text_file)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole file. `artefacts` has one entry per format."""
+
+    name: str
+    input_name: str
+    input_shape: tuple[int, ...]
+    preprocessing: Preprocessing | None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the manifest as JSON with stable order."""
+        path.write_text(json.dumps(_to_json(self), indent=1) + "\n", encoding="utf8")
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read and check a manifest. Raises FileFormatError when it breaks the schema."""
+        import jsonschema
+
+        try:
+            content = json.loads(path.read_text(encoding="utf8"))
+            jsonschema.validate(content, _schema())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"{path} is not JSON", because=str(error)) from None
+        except jsonschema.ValidationError as error:
+            raise FileFormatError(
+                f"{path} is not a manifest", at=error.json_path, because=error.message
+            ) from None
+        return _from_json(content)
+
+
+def manifest_path(artefact: Path) -> Path:
+    """Where the manifest of an artefact's file is: beside it, by stem."""
+    return artefact.with_suffix(".manifest.json")
+
+
+def find_manifest(artefact: Path, format_name: str) -> tuple[Manifest | None, Artefact | None]:
+    """The manifest beside `artefact`, and its part written with this very file; None where absent."""
+    path = manifest_path(artefact)
+    if not path.is_file():
+        return None, None
+    manifest = Manifest.load(path)
+    part = manifest.artefacts.get(format_name)
+    return manifest, part if part is not None and part.is_of(artefact) else None
+
+
+def file_entry(path: Path, *, text: bool) -> dict[str, Any]:
+    """Size of a file and, for the text file that identifies an artefact, its digest."""
+    entry: dict[str, Any] = {"bytes": path.stat().st_size}
+    return {**entry, "sha256": _sha256(path)} if text else entry
+
+
+def tensors_of(
+    graph: Graph, places: Sequence[tuple[str, Mapping[str, Any], tuple[str, ...]]]
+) -> tuple[Tensor, ...]:
+    """Manifest entries for what a writer placed; names become those of the first graph."""
+    found = []
+    for name, place, covered in places:
+        origins = tuple(_origin(graph, each) for each in covered)
+        found.append(Tensor(_origin(graph, name).tensor, place, origins))
+    return tuple(found)
+
+
+def _origin(graph: Graph, name: str) -> Origin:
+    origin = graph.node(name).origin if name in graph else Origin()
+    return Origin(origin.tensor or name, origin.module, origin.source)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def _schema() -> Any:
+    return json.loads(resource("schemas/manifest.schema.json").read_text(encoding="utf8"))
+
+
+def _to_json(manifest: Manifest) -> dict[str, Any]:
+    artefacts = {}
+    for name, part in manifest.artefacts.items():
+        rows = [
+            {
+                "tensor": t.tensor,
+                **t.place,
+                "covers": [{"tensor": o.tensor, "module": o.module, "source": o.source} for o in t.covers],
+            }
+            for t in part.tensors
+        ]
+        artefacts[name] = {
+            "dialect": part.dialect,
+            "files": dict(part.files),
+            "outputs": list(part.outputs),
+            "tensors": rows,
+        }
+    return {
+        "schema": SCHEMA,
+        "name": manifest.name,
+        "input": {"name": manifest.input_name, "shape": list(manifest.input_shape)},
+        "preprocessing": manifest.preprocessing.to_json() if manifest.preprocessing else None,
+        "source": dict(manifest.source),
+        "artefacts": artefacts,
+    }
+
+
+def _from_json(content: Mapping[str, Any]) -> Manifest:
+    artefacts = {}
+    for name, part in content["artefacts"].items():
+        rows = tuple(
+            Tensor(
+                row["tensor"],
+                {k: v for k, v in row.items() if k not in ("tensor", "covers")},
+                tuple(Origin(**origin) for origin in row["covers"]),
+            )
+            for row in part["tensors"]
+        )
+        artefacts[name] = Artefact(name, part["dialect"], part["files"], rows, tuple(part["outputs"]))
+    fields = content["preprocessing"]
+    return Manifest(
+        content["name"],
+        content["input"]["name"],
+        tuple(content["input"]["shape"]),
+        Preprocessing.from_json(fields) if fields else None,
+        content["source"],
+        artefacts,
+    )
