@@ -50,3 +50,10 @@ def _publish(scratch: Path, folder: Path) -> None:
             os.fsync(file.fileno())
     for path in paths:
         path.replace(folder / path.name)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all. Raises UsageError when its folder cannot be written."""
+    with staged(path.parent) as (scratch, publish):
+        (scratch / path.name).write_text(text, encoding="utf8")
+        publish()

@@ -1,4 +1,4 @@
-"""NAME.manifest.json: what the artefacts of one stem are made from, how to feed them, which value is where."""
+"""NAME.manifest.json: where a stem's artefacts come from, how to feed them, and which value is where."""
 
 from __future__ import annotations
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mgn_convert.errors import UsageError
-from mgn_convert.graph.types import Array, Graph, Shape
-from mgn_convert.passes.legalize import Target
+
+if TYPE_CHECKING:
+    from mgn_convert.graph.types import Array, Graph, Shape
+    from mgn_convert.passes.legalize import Target
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Format:
     suffixes: of the main file, with the dot. companions: of the second file, which holds the weights.
     read: Source -> Graph.  target: dialect name or None -> Target.
     write: (legalized graph, folder, stem, target) -> Written.  open_runner: Source -> Runner.
+    dialects: names for `target`.  written_ops: op -> the layer it becomes, or "expanded".
     """
 
     name: str
@@ -107,6 +110,7 @@ class Format:
     write: Callable[[Graph, Path, str, Target], Written] | None = None
     open_runner: Callable[[Source], Runner] | None = None
     dialects: Callable[[], Sequence[str]] = tuple
+    written_ops: Callable[[], Mapping[str, str]] | None = None
 
 
 def formats() -> dict[str, Format]:

@@ -1,0 +1,36 @@
+# Everything runs in a virtual environment of the checkout's own, made on first use.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+# One worker per core; each worker's libraries share the cores, so they get one thread.
+WORKERS ?= auto
+
+.PHONY: demo test lint bench clean
+
+# The main job on the example network: PyTorch -> Caffe -> Darknet, verified, with a table at the end.
+demo: $(VENV)/.ready
+	$(BIN)/python examples/01-mgn-to-caffe-and-darknet/run.py
+
+# Static checks, then every test. The Darknet engine is built once, before the workers would all wait for it.
+test: lint
+	$(BIN)/mgn-convert darknet build
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# Style, imports and types.
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Time and memory against plain file operations; prints tables, asserts nothing.
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/convert.py
+
+# The constraints pin every version, torch's CPU build among them.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out dist

@@ -1,0 +1,131 @@
+"""What commands print, and the progress they show on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mgn_convert.parity.report import CandidateReport, Report
+from mgn_convert.pipeline import Conversion
+
+WORST_LAYERS = 10
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that says what is being done; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    with console.status("") as status:
+        yield status.update
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr; yields advance(done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show_conversion(result: Conversion) -> None:
+    """The files that were written, and how exact they are."""
+    console = Console(soft_wrap=True, highlight=False)
+    for path in result.files:
+        console.print(f"{path}  {_size(path.stat().st_size)}")
+    if result.report is not None:
+        show_report(result.report)
+
+
+def show_report(report: Report) -> None:
+    """One row per candidate; then, of each, its failing inputs and layers."""
+    console = Console(highlight=False, width=None if Console().is_terminal else 140)
+    table = Table(title=f"reference: {report.reference} ({report.reference_engine})", title_justify="left")
+    for heading in ("candidate", "engine", "error", "cosine", "error to float64", "reference's", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("candidate", "engine") else "right")
+    for c in report.candidates:
+        table.add_row(
+            c.name,
+            c.engine,
+            f"{c.max_error:.2e}",
+            f"{c.cosine_min:.9f}",
+            f"{c.own_error:.2e}",
+            f"{report.reference_own_error:.2e}",
+            _mark(c.passed) + (", exact" if c.exact else ""),
+        )
+    console.print(table)
+    for c in report.candidates:
+        _show_faults(console, c, report.tolerance)
+    console.print(
+        f"{_mark(report.passed)}: tolerance {report.tolerance:g}; {report.max_error:.2e} would have passed"
+    )
+
+
+def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None:
+    for row in c.inputs:
+        if not row.passed:
+            console.print(f"{c.name}: {row.input}: {row.tensor} differs by {row.error:.3g} {row.problem}")
+    if c.changed_neighbours:
+        console.print(f"{c.name}: {c.changed_neighbours} embeddings have another nearest neighbour")
+    if not c.layers:
+        return
+    console.print(f"{c.name}: {len(c.layers)} layers compared; the {WORST_LAYERS} worst in isolation:")
+    table = Table("layer", "from", "chained", "isolated", "verdict")
+    for layer in sorted(c.layers, key=lambda row: -row.isolated)[:WORST_LAYERS]:
+        table.add_row(
+            layer.layer, layer.origin, f"{layer.chained:.2e}", f"{layer.isolated:.2e}", _mark(layer.passed)
+        )
+    console.print(table)
+    if c.guilty is not None:
+        console.print(f"{c.name}: the first layer at fault is {c.guilty.layer}, from {c.guilty.origin}")
+
+
+def _mark(passed: bool) -> str:
+    return "[green]pass[/green]" if passed else "[red]fail[/red]"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count} bytes"
+
+
+def show_ops() -> None:
+    """Networks with their options, formats with their dialects, and who reads and writes which op."""
+    from mgn_convert.architecture import architectures
+    from mgn_convert.formats import formats
+    from mgn_convert.graph.ops import OPS
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print("[bold]Networks[/bold] (--arch)")
+    for name, network in architectures().items():
+        console.print(f"  {name:<12} {network.summary}")
+        for key, option in network.options.items():
+            choices = "|".join(map(str, option.choices)) or type(option.default).__name__
+            console.print(f"    {key}={choices} (default {option.default}): {option.help}")
+    console.print("[bold]Formats[/bold]")
+    for name, kind in formats().items():
+        verbs = [
+            v for v, has in (("read", kind.read), ("write", kind.write), ("run", kind.open_runner)) if has
+        ]
+        dialects = f"; --dialect {', '.join(kind.dialects())}" if kind.dialects() else ""
+        console.print(f"  {name:<12} {'/'.join(verbs)}  {' '.join(kind.suffixes)}{dialects}")
+    writers = {name: kind for name, kind in formats().items() if kind.written_ops is not None}
+    table = Table("op", *(f"to {name}" for name in writers))
+    for op in sorted(OPS):
+        table.add_row(op, *(kind.written_ops().get(op, "") for kind in writers.values() if kind.written_ops))
+    console.print(table)
+
+
+def show_doctor() -> bool:
+    """One line per engine: there or not, and the remedy. True when the default ones are all there."""
+    from mgn_convert.doctor import examine
+
+    console = Console(soft_wrap=True, highlight=False)
+    findings = examine()
+    for finding in findings:
+        mark = "[green]yes[/green]" if finding.present else ("no " if finding.optional else "[red]no[/red] ")
+        console.print(f"{mark}  {finding.name:<10} {finding.detail}")
+    return all(f.present or f.optional for f in findings)

@@ -1,0 +1,51 @@
+"""Which engines and tools this machine has."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib import metadata, util
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One engine or tool. detail: its version or place, or how to get it."""
+
+    name: str
+    present: bool
+    detail: str
+    optional: bool = False
+
+
+def examine() -> list[Finding]:
+    """Every engine and tool, default ones first. Nothing is built or loaded."""
+    from mgn_convert.formats.darknet.build import cached_library
+
+    found = [_distribution("torch", "torch"), _distribution("opencv", "opencv-python-headless")]
+    tools = [
+        _tool("gcc", "the C compiler that builds Darknet"),
+        _tool("patch", "applies our patches to Darknet"),
+    ]
+    built = cached_library()
+    note = str(built) if built else "not built yet; built on first use, or by `mgn-convert darknet build`"
+    apt = _tool("apt-get", "fetches Darknet's source; without it: `mgn-convert darknet build --source DIR`")
+    caffe = util.find_spec("caffe") is not None
+    return [
+        *found,
+        *tools,
+        Finding(apt.name, apt.present, apt.detail, optional=True),
+        Finding("darknet", built is not None, note, optional=True),
+        Finding("pycaffe", caffe, "--engine pycaffe" if caffe else "not installed; optional", optional=True),
+    ]
+
+
+def _distribution(name: str, distribution: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return Finding(name, util.find_spec(name) is not None, f"pip install {distribution}")
+
+
+def _tool(name: str, purpose: str) -> Finding:
+    path = shutil.which(name)
+    return Finding(name, path is not None, path or f"missing: {purpose}")

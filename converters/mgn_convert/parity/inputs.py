@@ -1,0 +1,53 @@
+"""What networks are compared on: seeded noise, structured patterns and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mgn_convert.graph.types import Array, Shape
+from mgn_convert.preprocess import Preprocessing, find_images
+
+PICTURES_PER_BATCH = 4
+
+
+def random_batch(shape: Shape, count: int, seed: int) -> Array:
+    """(count, *shape) of standard normal noise."""
+    return np.random.default_rng(seed).standard_normal((count, *shape), np.float32)
+
+
+def pattern_batch(shape: Shape) -> Array:
+    """Three images: impulses, ramps, a constant per channel.
+
+    Impulses at the centre and the corners show shifted windows and padding; ramps along x, y and both (one a
+    channel) show transposed axes and swapped channels; the constants show scales and means.
+    """
+    channels, height, width = shape
+    images = np.zeros((3, *shape), np.float32)
+    for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1), (height // 2, width // 2)):
+        images[0, :, y, x] = 4
+    down, across = np.linspace(-2, 2, height)[:, None], np.linspace(-2, 2, width)[None, :]
+    for channel in range(channels):
+        images[1, channel] = (down * (channel % 3 != 1) + across * (channel % 3 != 0)) / (1 + channel // 3)
+        images[2, channel] = 1 - 0.5 * channel
+    return images
+
+
+def input_batches(
+    shape: Shape, seed: int, images: Path | None, preprocessing: Preprocessing | None
+) -> Iterator[tuple[str, Array]]:
+    """(name, batch) of everything a verification runs: batches of 1 and 3, then the pictures of a folder."""
+    yield "random x1", random_batch(shape, 1, seed)
+    yield "random x3", random_batch(shape, 3, seed + 1)
+    if len(shape) == 3:
+        yield "patterns x3", pattern_batch(shape)
+    if images is None:
+        return
+    preprocessing = preprocessing or Preprocessing(height=shape[1], width=shape[2])
+    paths = find_images(images)
+    for start in range(0, len(paths), PICTURES_PER_BATCH):
+        part = paths[start : start + PICTURES_PER_BATCH]
+        name = f"{part[0].name} .. {part[-1].name}" if len(part) > 1 else part[0].name
+        yield name, preprocessing.tensors(part)

@@ -1,0 +1,193 @@
+"""Run a reference and its candidates on the same inputs and compare their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgn_convert.errors import ParityError, UsageError
+from mgn_convert.formats import Runner, Source, format_of
+from mgn_convert.graph.types import Array, Graph
+from mgn_convert.manifest import find_manifest
+from mgn_convert.parity.inputs import input_batches
+from mgn_convert.parity.layers import Progress, compare_layers, origin_lookup
+from mgn_convert.parity.metrics import changed_neighbours, compare
+from mgn_convert.parity.report import CandidateReport, InputRow, LayerRow, Report
+from mgn_convert.preprocess import Preprocessing
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network of a verification. `label` is how the report calls it."""
+
+    source: Source
+    runner: Runner
+    label: str
+
+
+def verify_sources(
+    reference: Source,
+    candidates: Sequence[Source],
+    *,
+    tolerance: float = 1e-4,
+    images: Path | None = None,
+    layers: bool = False,
+    exact: bool = False,
+    seed: int = 0,
+    labels: Mapping[Path, str] | None = None,
+    progress: Progress = lambda text: None,
+) -> Report:
+    """Compare every candidate with the reference, both in their real engines, and both with the float64 run.
+
+    exact: also demand an error against float64 of at most twice the reference engine's own, plus 1e-6.
+    layers: also compare every mapped layer. labels: what to call files that are not in their place yet.
+    Raises UsageError for networks of different input shape, MissingEngineError without an engine.
+    """
+    if not candidates:
+        raise UsageError("nothing to compare the reference with", remedy="name one candidate or more")
+    with ExitStack() as stack:
+        stages = []
+        for source in (reference, *candidates):
+            progress(f"loading {source}")
+            runner = stack.enter_context(_open(source))
+            label = (labels or {}).get(source.path or Path(), str(source))
+            stages.append(Stage(source, runner, label))
+        _check_shapes(stages)
+        first, *others = stages
+        graph = _read(reference)
+        batches = dict(
+            input_batches(first.runner.input_shape, seed, images, preprocessing_of([reference, *candidates]))
+        )
+        measured = _Reference(first, graph, batches, progress)
+        reports = [_judge(measured, stage, tolerance, layers, progress) for stage in others]
+        return Report(first.label, first.runner.engine, tolerance, tuple(reports), exact)
+
+
+def preprocessing_of(sources: Sequence[Source]) -> Preprocessing | None:
+    """The first preprocessing that a manifest beside a source, or its architecture, records."""
+    from mgn_convert.architecture import architecture
+
+    for source in sources:
+        if source.path is not None:
+            manifest, _ = find_manifest(source.path, format_of(source).name)
+            if manifest is not None and manifest.preprocessing is not None:
+                return manifest.preprocessing
+        if source.architecture is not None:
+            return architecture(source.architecture).preprocessing
+    return None
+
+
+class _Reference:
+    """The reference's outputs on every batch, in its engine and in float64."""
+
+    def __init__(
+        self, stage: Stage, graph: Graph, batches: Mapping[str, Array], progress: Callable[[str], None]
+    ) -> None:
+        self.stage, self.graph, self.batches = stage, graph, batches
+        self.outputs: dict[str, dict[str, Array]] = {}
+        self.oracle: dict[str, dict[str, Array]] = {}
+        for name, batch in batches.items():
+            progress(f"{stage.runner.engine}: {name}")
+            self.outputs[name] = stage.runner.run(batch)
+            progress(f"float64: {name}")
+            self.oracle[name] = graph.run({graph.inputs[0].name: batch})
+
+
+def _judge(
+    reference: _Reference, stage: Stage, tolerance: float, layers: bool, progress: Progress
+) -> CandidateReport:
+    rows: list[InputRow] = []
+    embeddings: list[tuple[Array, Array]] = []
+    for name, batch in reference.batches.items():
+        progress(f"{stage.runner.engine}: {name}")
+        outputs = stage.runner.run(batch)
+        for tensor, other in _pairs(reference.stage, stage):
+            expected, oracle = reference.outputs[name][tensor], reference.oracle[name][tensor]
+            found = compare(expected, outputs[other])
+            rows.append(
+                InputRow(
+                    name,
+                    tensor,
+                    found.error,
+                    found.cosine,
+                    compare(oracle, outputs[other]).error,
+                    compare(oracle, expected).error,
+                    found.error <= tolerance,
+                    found.problem,
+                )
+            )
+            if not found.problem:
+                embeddings.append((expected.reshape(len(batch), -1), outputs[other].reshape(len(batch), -1)))
+    changed = _neighbours(embeddings) if len(stage.runner.outputs) == 1 else 0
+    layer_rows = _judge_layers(reference, stage, tolerance, progress) if layers else ()
+    return CandidateReport(stage.label, stage.runner.engine, tuple(rows), layer_rows, changed)
+
+
+def _neighbours(embeddings: Sequence[tuple[Array, Array]]) -> int:
+    if not embeddings:
+        return 0
+    expected, found = zip(*embeddings, strict=True)
+    return changed_neighbours(np.concatenate(expected), np.concatenate(found))
+
+
+def _judge_layers(
+    reference: _Reference, stage: Stage, tolerance: float, progress: Progress
+) -> tuple[LayerRow, ...]:
+    batch = next(iter(reference.batches.values()))
+    runner = reference.stage.runner
+    values = runner.run(batch, taps=runner.tensors)
+    values[reference.graph.inputs[0].name] = batch
+    artefact = None
+    if stage.source.path is not None:
+        artefact = find_manifest(stage.source.path, format_of(stage.source).name)[1]
+    if artefact is not None:
+        lost = [t.tensor for t in artefact.tensors if t.tensor not in values]
+        if lost:
+            raise ParityError(
+                f"{stage.label} was made from another network than {reference.stage.label}",
+                because="its manifest records tensors that the reference lacks",
+                got=f"{lost[0]} and {len(lost) - 1} more" if len(lost) > 1 else lost[0],
+            )
+    lookup = origin_lookup(reference.graph, artefact)
+    return compare_layers(values, stage.runner, batch, tolerance, lookup, progress)
+
+
+def _pairs(reference: Stage, candidate: Stage) -> list[tuple[str, str]]:
+    """Outputs that belong together: by tensor name, or the only one of each side."""
+    left, right = reference.runner.outputs, candidate.runner.outputs
+    if set(left) == set(right):
+        return [(name, name) for name in left]
+    if len(left) == len(right) == 1:
+        return [(left[0], right[0])]
+    raise ParityError(
+        f"the outputs of {reference.label} and {candidate.label} cannot be paired",
+        got=f"{', '.join(left)} and {', '.join(right)}",
+        remedy="--output picks one of the reference's outputs",
+    )
+
+
+def _open(source: Source) -> Runner:
+    kind = format_of(source)
+    if kind.open_runner is None:
+        raise UsageError(f"{source} cannot be run", because=f"no engine runs {kind.name}")
+    return kind.open_runner(source)
+
+
+def _read(source: Source) -> Graph:
+    kind = format_of(source)
+    if kind.read is None:
+        raise UsageError(f"{source} cannot be the reference", because=f"{kind.name} has no reader")
+    return kind.read(source)
+
+
+def _check_shapes(stages: Sequence[Stage]) -> None:
+    shapes = {stage.label: stage.runner.input_shape for stage in stages}
+    if len(set(shapes.values())) > 1:
+        raise ParityError(
+            "the networks take inputs of different shapes",
+            got=", ".join(f"{label} {'x'.join(map(str, shape))}" for label, shape in shapes.items()),
+        )

@@ -1,0 +1,138 @@
+"""The way from one format to another: read, passes, legalize, write, verify, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mgn_convert.errors import ParityError, UsageError
+from mgn_convert.files import staged
+from mgn_convert.formats import Format, Source, format_of, formats
+from mgn_convert.graph import Graph
+from mgn_convert.manifest import (
+    Artefact,
+    Manifest,
+    file_entry,
+    find_manifest,
+    manifest_path,
+    tensors_of,
+)
+from mgn_convert.parity.report import Report
+from mgn_convert.parity.verify import preprocessing_of, verify_sources
+from mgn_convert.passes.fold import fold_batch_norm as fold
+from mgn_convert.passes.legalize import Target, legalize
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion made. `report` is None when it was not verified."""
+
+    files: tuple[Path, ...]
+    graph: Graph
+    report: Report | None
+
+
+def convert(
+    source: Source,
+    to: str,
+    folder: Path,
+    *,
+    name: str | None = None,
+    dialect: str | None = None,
+    fold_batch_norm: bool = False,
+    verify: bool = True,
+    tolerance: float = 1e-4,
+    images: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Conversion:
+    """Convert `source` into the format `to` inside `folder`; see `mgn_convert.convert`."""
+    destination = _writable(to)
+    reader = format_of(source)
+    if reader.read is None or destination.target is None or destination.write is None:
+        raise UsageError(f"{reader.name} cannot be converted to {to}")
+    progress(f"reading {source}")
+    graph = reader.read(source)
+    if fold_batch_norm:
+        graph = fold(graph)
+    target = destination.target(dialect)
+    legal = legalize(graph, target)
+    stem = name or (source.path.stem if source.path else graph.name)
+    with staged(folder) as (scratch, publish):
+        progress(f"writing {to}")
+        written = destination.write(legal, scratch, stem, target)
+        main = next(p for p in written.files if p.suffix in destination.suffixes)
+        text = {p.name: file_entry(p, text=p == main) for p in written.files}
+        places = tensors_of(legal, written.tensors)
+        outputs = tuple(t.tensor for t in places if t.tensor in _output_tensors(legal))
+        artefact = Artefact(to, target.name, text, places, outputs)
+        _manifest(source, graph, stem, folder / main.name, artefact).save(manifest_path(main))
+        report = None
+        if verify:
+            labels = {main: str(folder / main.name)}
+            report = verify_sources(
+                source, [Source(main)], tolerance=tolerance, images=images, labels=labels, progress=progress
+            )
+            if not report.passed:
+                raise UnfaithfulError(report)
+        publish()
+    files = (*(folder / p.name for p in written.files), manifest_path(folder / main.name))
+    return Conversion(files, legal, report)
+
+
+class UnfaithfulError(ParityError):
+    """The written files do not compute what the source does; they were not put in place."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(
+            f"{report.candidates[0].name} was not written: it does not compute what {report.reference} does",
+            because=f"the error is above the tolerance of {report.tolerance:g}",
+            got=f"{report.max_error:.3g}, lowest cosine {report.cosine_min:.8f}",
+            remedy="--no-verify keeps the files; then `mgn-convert verify --layers` names the layer",
+        )
+
+
+def _writable(name: str) -> Format:
+    known = formats()
+    if name not in known:
+        raise UsageError(f"there is no format {name!r}", remedy="one of " + ", ".join(known))
+    return known[name]
+
+
+def _output_tensors(graph: Graph) -> set[str]:
+    return {graph.node(n).origin.tensor or n for n in graph.outputs if n in graph} | set(graph.outputs)
+
+
+def _manifest(source: Source, graph: Graph, stem: str, main: Path, artefact: Artefact) -> Manifest:
+    """The manifest for `main`, keeping what is still true of the one that is already in its place."""
+    artefacts: dict[str, Artefact] = {}
+    present, _ = find_manifest(main, artefact.format)
+    if present is not None:
+        for kind, part in present.artefacts.items():
+            files = [main.with_name(n) for n, entry in part.files.items() if "sha256" in entry]
+            if kind != artefact.format and all(f.is_file() and part.is_of(f) for f in files):
+                artefacts[kind] = part
+    artefacts[artefact.format] = artefact
+    value = graph.inputs[0]
+    return Manifest(
+        stem, value.name, value.shape[1:], preprocessing_of([source]), _provenance(source), artefacts
+    )
+
+
+def _provenance(source: Source) -> dict[str, Any]:
+    """Where the network first came from: the source's own record, if it has one."""
+    if source.path is not None:
+        before, _ = find_manifest(source.path, format_of(source).name)
+        if before is not None:
+            return dict(before.source)
+    record = replace(source, path=None)
+    found: dict[str, Any] = {"model": source.path.name if source.path else source.factory}
+    if record.architecture:
+        found["architecture"] = record.architecture
+        found["options"] = dict(record.options)
+    return found
+
+
+__all__ = ["Conversion", "Target", "UnfaithfulError", "convert"]

@@ -1,0 +1,180 @@
+"""Every op of the graph against PyTorch in float64, on odd sizes."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from mgn_convert.errors import GraphError
+from mgn_convert.graph import GraphBuilder, with_batch
+from mgn_convert.graph.ops import OPS
+from mgn_convert.graph.ops.pool import ceil_overhang
+
+RNG = np.random.default_rng(5)
+
+
+def arr(*shape):
+    return RNG.standard_normal(shape)
+
+
+def t(x):
+    return torch.from_numpy(np.asarray(x, np.float64))
+
+
+W, WT, B = arr(8, 3, 3, 2), arr(6, 2, 3, 2), arr(8)
+MEAN, VAR, GAMMA, BETA = arr(6), RNG.uniform(1e-6, 2, 6), arr(6), arr(6)
+LIN, SLOPE, HW = arr(4, 5), arr(6), arr(7, 5)
+
+CASES = {
+    "conv": (
+        dict(weight=W, bias=B, stride=(2, 1), padding=(1, 0), groups=2, dilation=(1, 2)),
+        lambda x: F.conv2d(x, t(W), t(B), (2, 1), (1, 0), (1, 2), 2),
+    ),
+    "conv_transpose": (
+        dict(weight=WT, stride=(2, 1), padding=(1, 0), groups=3, output_padding=(1, 0)),
+        lambda x: F.conv_transpose2d(x, t(WT), None, (2, 1), (1, 0), (1, 0), 3),
+    ),
+    "max_pool": (
+        dict(kernel=(3, 2), stride=(2, 1), padding=(1, 0, 1, 0)),
+        lambda x: F.max_pool2d(x, (3, 2), (2, 1), (1, 0)),
+    ),
+    "avg_pool": (
+        dict(kernel=(3, 2), stride=(2, 1), padding=(1, 0, 1, 0), count_include_pad=False),
+        lambda x: F.avg_pool2d(x, (3, 2), (2, 1), (1, 0), count_include_pad=False),
+    ),
+    "batch_norm": (
+        dict(mean=MEAN, var=VAR, weight=GAMMA, bias=BETA, eps=3e-4),
+        lambda x: F.batch_norm(x, t(MEAN), t(VAR), t(GAMMA), t(BETA), eps=3e-4),
+    ),
+    "instance_norm": (
+        dict(weight=GAMMA, bias=BETA, eps=3e-4),
+        lambda x: F.instance_norm(x, weight=t(GAMMA), bias=t(BETA), eps=3e-4),
+    ),
+    "mvn": (
+        dict(eps=0.1),
+        lambda x: (x - x.mean((2, 3), True)) / (x.std((2, 3), correction=0, keepdim=True) + 0.1),
+    ),
+    "scale": (dict(axis=2, weight=HW), lambda x: x * t(HW)),
+    "linear": (dict(weight=LIN), lambda x: F.linear(x, t(LIN))),
+    "prelu": (dict(weight=SLOPE), lambda x: F.prelu(x, t(SLOPE))),
+    "relu": ({}, F.relu),
+    "leaky_relu": (dict(slope=0.3), lambda x: F.leaky_relu(x, 0.3)),
+    "elu": (dict(alpha=0.7), lambda x: F.elu(x, 0.7)),
+    "sigmoid": ({}, torch.sigmoid),
+    "tanh": ({}, torch.tanh),
+    "gelu": ({}, F.gelu),
+    "softplus": ({}, F.softplus),
+    "abs": ({}, torch.abs),
+    "exp": ({}, torch.exp),
+    "log": ({}, lambda x: torch.log(x.abs() + 1)),
+    "power": (dict(power=2.0, scale=0.5, shift=1.0), lambda x: (1 + 0.5 * x) ** 2),
+    "clip": (dict(min=-0.3, max=0.6), lambda x: x.clamp(-0.3, 0.6)),
+    "threshold": (dict(threshold=0.2), lambda x: (x > 0.2).double()),
+    "softmax": (dict(axis=2), lambda x: x.softmax(2)),
+    "reshape": (dict(shape=(0, -1, 5)), lambda x: x.reshape(x.shape[0], -1, 5)),
+    "permute": (dict(order=(0, 2, 3, 1)), lambda x: x.permute(0, 2, 3, 1)),
+    "slice": (dict(axis=2, start=1, stop=4), lambda x: x[:, :, 1:4]),
+    "reduce": (dict(kind="sumsq", axes=(1, 3)), lambda x: (x * x).sum((1, 3))),
+}
+BINARY = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "maximum": torch.maximum,
+    "concat": lambda x, y: torch.cat([x, y], 1),
+    "matmul": lambda x, y: x @ y.transpose(2, 3),
+}
+
+
+def test_every_op_has_a_case():
+    assert set(OPS) == {*CASES, *BINARY, "constant"}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("op", CASES)
+def test_unary_op_equals_pytorch(op, batch):
+    fields, reference = CASES[op]
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 6, 7, 5))
+    if op == "log":
+        x = b.add("power", b.add("abs", x), shift=1.0)
+    graph = b.graph([b.add(op, x, **fields)])
+    images = arr(batch, 6, 7, 5)
+    (found,) = graph.run({"data": images}).values()
+    expected = reference(t(images)).numpy()
+    assert found.shape == expected.shape == with_batch(graph, batch).nodes[-1].shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("op", BINARY)
+def test_binary_op_equals_pytorch(op):
+    b = GraphBuilder("t")
+    x, y = b.input("x", (1, 6, 7, 5)), b.input("y", (1, 6, 7, 5))
+    second = b.add("permute", y, order=(0, 1, 3, 2)) if op == "matmul" else y
+    graph = b.graph([b.add(op, x, second, **({"axis": 1} if op == "concat" else {}))])
+    left, right = arr(3, 6, 7, 5), arr(3, 6, 7, 5)
+    (found,) = graph.run({"x": left, "y": right}).values()
+    np.testing.assert_allclose(found, BINARY[op](t(left), t(right)).numpy(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(8, 3, 2, 0), (7, 3, 3, 1), (9, 2, 4, 1)])
+def test_ceil_rounding_is_an_overhang(size, kernel, stride, padding, include):
+    over = ceil_overhang(size, kernel, stride, padding)
+    window = dict(kernel=(kernel, kernel), stride=(stride, stride))
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 2, size, size))
+    ends = (padding, padding, padding + over, padding + over)
+    largest = b.add("max_pool", x, **window, padding=ends)
+    mean = b.add(
+        "avg_pool", x, **window, padding=(padding,) * 4, overhang=(over, over), count_include_pad=include
+    )
+    images = arr(2, 2, size, size)
+    found = b.graph([largest, mean]).run({"data": images})
+    expected = F.max_pool2d(t(images), kernel, stride, padding, ceil_mode=True)
+    np.testing.assert_array_equal(found["max_pool"], expected.numpy())
+    expected = F.avg_pool2d(t(images), kernel, stride, padding, ceil_mode=True, count_include_pad=include)
+    np.testing.assert_allclose(found["avg_pool"], expected.numpy(), rtol=1e-12)
+
+
+def test_constants_and_float32():
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 2, 3, 3))
+    y = b.add("mul", x, b.add("constant", value=np.full((2, 1, 1), 3.0, np.float32)))
+    found = b.graph([y]).run({"data": np.ones((4, 2, 3, 3))}, dtype="float32")["mul"]
+    assert found.dtype == np.float32
+    assert (found == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("op", "fields", "rule"),
+    [
+        ("conv", dict(weight=W, groups=3), "channels, groups and weight agree"),
+        ("conv", {}, "needs 'weight'"),
+        ("conv", dict(weight=W, groups=2, strides=2), "has no field 'strides'"),
+        ("max_pool", dict(kernel=(1, 1), stride=(4, 4), padding=(0, 0, 3, 3)), "every window touches"),
+        ("slice", dict(axis=1, start=2, stop=9), "0 <= start < stop <= 6"),
+        ("softmax", dict(axis=4), "axis must be within a value of 4 axes"),
+        ("reshape", dict(shape=(0, 7)), "the number of elements stays"),
+        ("nonsense", {}, "there is no op 'nonsense'"),
+    ],
+)
+def test_a_wrong_node_fails_where_it_is_made(op, fields, rule):
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 6, 7, 6))
+    with pytest.raises(GraphError, match=rule):
+        b.add(op, x, **fields)
+
+
+def test_names_stay_unique_and_taps_are_returned():
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 2, 3, 3))
+    first = b.add("relu", x, name="relu")
+    graph = b.graph([b.add("relu", first, name="relu")])
+    assert [n.name for n in graph] == ["relu", "relu_1"]
+    assert set(graph.run({"data": arr(1, 2, 3, 3)}, taps=["relu", "data"])) == {"relu_1", "relu", "data"}
+    with pytest.raises(GraphError, match="no value 'x'"):
+        graph.run({"data": arr(1, 2, 3, 3)}, taps=["x"])
+    with pytest.raises(GraphError, match="another shape"):
+        graph.run({"data": arr(1, 2, 3, 4)})
