@@ -51,15 +51,20 @@ def windows(
 )
 def _conv(inputs: Sequence[Array], attrs: Attrs, params: Params) -> Array:
     x, weight, groups = inputs[0], params["weight"], attrs["groups"]
-    (ph, pw), count = attrs["padding"], x.shape[0]
+    (ph, pw), (sh, sw), (dh, dw) = attrs["padding"], attrs["stride"], attrs["dilation"]
+    out = _infer_conv([x.shape], attrs, params)
     x = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    view = windows(x, weight.shape[2:], attrs["stride"], attrs["dilation"])
-    height, width = view.shape[2:4]
-    view = view.reshape(count, groups, -1, *view.shape[2:])
-    columns = view.transpose(1, 2, 5, 6, 0, 3, 4).reshape(groups, -1, count * height * width)
-    y = np.matmul(weight.reshape(groups, weight.shape[0] // groups, -1), columns)
-    y = y.reshape(-1, count, height, width).transpose(1, 0, 2, 3)
-    return np.ascontiguousarray(y + params["bias"].reshape(-1, 1, 1) if "bias" in params else y)
+    x = x.reshape(out[0], groups, -1, *x.shape[2:])
+    filters = weight.reshape(groups, out[1] // groups, *weight.shape[1:])
+    y = np.zeros((out[0], groups, out[1] // groups, out[2] * out[3]), x.dtype)
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            rows = slice(i * dh, i * dh + (out[2] - 1) * sh + 1, sh)
+            columns = slice(j * dw, j * dw + (out[3] - 1) * sw + 1, sw)
+            taps = x[..., rows, columns].reshape(*x.shape[:3], -1)
+            y += np.matmul(filters[:, :, :, i, j], taps)
+    y = y.reshape(out)
+    return y + params["bias"].reshape(-1, 1, 1) if "bias" in params else y
 
 
 def _infer_conv_transpose(shapes: Sequence[Shape], attrs: Attrs, params: Params) -> Shape:
