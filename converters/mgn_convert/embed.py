@@ -39,7 +39,7 @@ def embed_pictures(
                 remedy="--output picks the embedding",
             )
         _, height, width = net.input_shape
-        preprocessing = preprocessing_of([source]) or Preprocessing(height, width)
+        preprocessing = preprocessing_of([source], net.input_shape) or Preprocessing(height, width)
         rows = []
         for start in range(0, len(paths), batch):
             images = preprocessing.tensors(paths[start : start + batch])

@@ -21,6 +21,7 @@ from mgn_convert.manifest import (
 )
 from mgn_convert.parity.report import Report
 from mgn_convert.parity.verify import preprocessing_of, verify_sources
+from mgn_convert.passes.constants import fold_constants
 from mgn_convert.passes.fold import fold_batch_norm as fold
 from mgn_convert.passes.legalize import Target, legalize
 
@@ -53,7 +54,7 @@ def convert(
     if reader.read is None or destination.target is None or destination.write is None:
         raise UsageError(f"{reader.name} cannot be converted to {to}")
     progress(f"reading {source}")
-    graph = reader.read(source)
+    graph = fold_constants(reader.read(source))
     if fold_batch_norm:
         graph = fold(graph)
     target = destination.target(dialect)
@@ -117,7 +118,12 @@ def _manifest(source: Source, graph: Graph, stem: str, main: Path, artefact: Art
     artefacts[artefact.format] = artefact
     value = graph.inputs[0]
     return Manifest(
-        stem, value.name, value.shape[1:], preprocessing_of([source]), _provenance(source), artefacts
+        stem,
+        value.name,
+        value.shape[1:],
+        preprocessing_of([source], value.shape[1:]),
+        _provenance(source),
+        artefacts,
     )
 
 

@@ -24,8 +24,8 @@ PICTURES = Path(__file__).parent / "images"
 def make_checkpoint(path: Path) -> None:
     """An MGN with seeded weights and calibrated batch norms, saved as an ordinary state_dict.
 
-    The last gamma of each residual block is small, as training leaves it; with gammas of one, a network this deep
-    is chaotic, and rounding errors grow a hundredfold on their way through it.
+    The last gamma of each residual block is small, as training leaves it; with gammas of one, a network this
+    deep is chaotic, and rounding errors grow a hundredfold on their way through it.
     """
     torch.manual_seed(0)
     network = ARCHITECTURE.build(pool="max")

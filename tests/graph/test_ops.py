@@ -54,6 +54,7 @@ CASES = {
         dict(eps=0.1),
         lambda x: (x - x.mean((2, 3), True)) / (x.std((2, 3), correction=0, keepdim=True) + 0.1),
     ),
+    "pad": (dict(padding=(1, -1, -2, 3), value=0.5), lambda x: F.pad(x, (-1, 3, 1, -2), value=0.5)),
     "scale": (dict(axis=2, weight=HW), lambda x: x * t(HW)),
     "linear": (dict(weight=LIN), lambda x: F.linear(x, t(LIN))),
     "prelu": (dict(weight=SLOPE), lambda x: F.prelu(x, t(SLOPE))),

@@ -141,3 +141,9 @@ def with_companion(source: Source, suffix: str) -> Source:
     if source.weights is not None or source.path is None:
         return source
     return replace(source, weights=source.path.with_suffix(suffix))
+
+
+def dialect_names(folder: Path, default: str) -> tuple[str, ...]:
+    """The names of the dialect files in `folder`, the default first."""
+    names = sorted(path.stem for path in folder.glob("*.toml"))
+    return (default, *(name for name in names if name != default))

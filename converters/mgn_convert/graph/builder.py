@@ -82,6 +82,10 @@ class GraphBuilder:
             node.op, *inputs, name=node.name, origin=node.origin, **dict(node.attrs), **dict(node.params)
         )
 
+    def producer(self, value: Value) -> Node | None:
+        """The node that computes `value`; None for an input."""
+        return next((node for node in reversed(self._nodes) if node.value is value), None)
+
     def graph(self, outputs: Sequence[Value]) -> Graph:
         """The finished graph."""
         return Graph(self.name, tuple(self._inputs), tuple(self._nodes), tuple(v.name for v in outputs))

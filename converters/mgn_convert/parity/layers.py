@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from mgn_convert.errors import ParityError
 from mgn_convert.formats import Runner
 from mgn_convert.graph.types import Array, Graph, Origin
-from mgn_convert.manifest import Artefact
 from mgn_convert.parity.metrics import compare
 from mgn_convert.parity.report import LayerRow
 
@@ -57,12 +56,22 @@ def compare_layers(
     return tuple(rows)
 
 
-def origin_lookup(graph: Graph, artefact: Artefact | None) -> Callable[[str], str]:
-    """Where tensors come from: all that the artefact fused into each, else the reference graph's record."""
-    covers = {t.tensor: t.covers for t in artefact.tensors} if artefact else {}
+def origin_lookup(graph: Graph, tensors: Collection[str]) -> Callable[[str], str]:
+    """Where the candidate's `tensors` come from in the reference's graph.
+
+    A candidate's layer stands for every node between the tensors before it and its own, since it may have
+    fused several; all of them are named.
+    """
+    order = {node.name: position for position, node in enumerate(graph)}
 
     def find(tensor: str) -> str:
-        origins = covers.get(tensor) or ((graph.node(tensor).origin,) if tensor in graph else ())
+        covered, waiting = set(), [tensor]
+        while waiting:
+            name = waiting.pop()
+            if name in order and name not in covered and (name == tensor or name not in tensors):
+                covered.add(name)
+                waiting.extend(graph.node(name).inputs)
+        origins = [graph.node(name).origin for name in sorted(covered, key=order.__getitem__)]
         return " + ".join(dict.fromkeys(str(o) for o in origins if o != Origin())) or tensor
 
     return find

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mgn_convert.errors import ParityError, UsageError
 from mgn_convert.formats import Runner, Source, format_of
-from mgn_convert.graph.types import Array, Graph
+from mgn_convert.graph.types import Array, Graph, Shape
 from mgn_convert.manifest import find_manifest
 from mgn_convert.parity.inputs import input_batches
 from mgn_convert.parity.layers import Progress, compare_layers, origin_lookup
@@ -59,16 +59,19 @@ def verify_sources(
         _check_shapes(stages)
         first, *others = stages
         graph = _read(reference)
-        batches = dict(
-            input_batches(first.runner.input_shape, seed, images, preprocessing_of([reference, *candidates]))
-        )
+        shape = first.runner.input_shape
+        preprocessing = preprocessing_of([reference, *candidates], shape) if images else None
+        batches = dict(input_batches(shape, seed, images, preprocessing))
         measured = _Reference(first, graph, batches, progress)
         reports = [_judge(measured, stage, tolerance, layers, progress) for stage in others]
         return Report(first.label, first.runner.engine, tolerance, tuple(reports), exact)
 
 
-def preprocessing_of(sources: Sequence[Source]) -> Preprocessing | None:
-    """The first preprocessing that a manifest beside a source, or its architecture, records."""
+def preprocessing_of(sources: Sequence[Source], shape: Shape) -> Preprocessing | None:
+    """The first preprocessing that a manifest beside a source, or its architecture, records.
+
+    An architecture's is for the size that it has by default; `shape` (C, H, W) is the network's own.
+    """
     from mgn_convert.architecture import architecture
 
     for source in sources:
@@ -77,7 +80,8 @@ def preprocessing_of(sources: Sequence[Source]) -> Preprocessing | None:
             if manifest is not None and manifest.preprocessing is not None:
                 return manifest.preprocessing
         if source.architecture is not None:
-            return architecture(source.architecture).preprocessing
+            default = architecture(source.architecture).preprocessing
+            return replace(default, height=shape[1], width=shape[2])
     return None
 
 
@@ -152,7 +156,7 @@ def _judge_layers(
                 because="its manifest records tensors that the reference lacks",
                 got=f"{lost[0]} and {len(lost) - 1} more" if len(lost) > 1 else lost[0],
             )
-    lookup = origin_lookup(reference.graph, artefact)
+    lookup = origin_lookup(reference.graph, set(stage.runner.tensors) & set(values))
     return compare_layers(values, stage.runner, batch, tolerance, lookup, progress)
 
 

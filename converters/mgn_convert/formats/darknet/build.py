@@ -21,6 +21,7 @@ from typing import Any
 
 from mgn_convert.errors import FileFormatError, MissingEngineError, UsageError
 from mgn_convert.formats.darknet import apt
+from mgn_convert.resources import resource
 
 SOURCE_FOLDERS = ("src", "include")
 
@@ -72,11 +73,16 @@ def apply_patches(tree: Path) -> None:
 
 def patch_folder() -> Path:
     """The folder darknet_patch/, inside the installed package or at the root of the checkout."""
-    package = Path(__file__).parents[2]
-    for folder in (package / "_data" / "darknet_patch", package.parents[1] / "darknet_patch"):
-        if (folder / "series").is_file():
-            return folder
-    raise MissingEngineError("darknet_patch/ is missing", because="this installation is incomplete")
+    return resource("darknet_patch")
+
+
+def cached_library() -> Path | None:
+    """The library, if it is built already; None when it is not, or when the compiler is missing."""
+    try:
+        path = _cached_library()
+    except MissingEngineError:
+        return None
+    return path if path.exists() else None
 
 
 @cache

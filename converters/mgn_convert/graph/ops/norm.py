@@ -87,8 +87,11 @@ def _infer_scale(shapes: Sequence[Shape], attrs: Attrs, params: Params) -> Shape
 def _scale(inputs: Sequence[Array], attrs: Attrs, params: Params) -> Array:
     """x * weight + bias; both span the axes of x from `axis` on, as many as they have."""
     x = inputs[0]
-    for name, array in params.items():
+
+    def spread(array: Array) -> Array:
         trailing = x.ndim - axis_of(attrs["axis"], x.ndim) - array.ndim if array.ndim else 0
-        spread = array.reshape(array.shape + (1,) * trailing)
-        x = x * spread if name == "weight" else x + spread
-    return x
+        return array.reshape(array.shape + (1,) * trailing)
+
+    if "weight" in params:
+        x = x * spread(params["weight"])
+    return x + spread(params["bias"]) if "bias" in params else x

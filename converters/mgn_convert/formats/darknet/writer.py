@@ -1,0 +1,144 @@
+"""A legalized graph to cfg and weights.
+
+Darknet's layers form a chain: each reads the one before it, and a [route] stands where the graph reads
+something older. The network's input is no layer, so only the first one can read it; where the graph wants it
+later, the first layer is a copy of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mgn_convert.errors import UnsupportedError
+from mgn_convert.formats import Written
+from mgn_convert.formats.darknet.cfg import format_cfg
+from mgn_convert.formats.darknet.fusion import Unit, units
+from mgn_convert.formats.darknet.layout import is_free
+from mgn_convert.formats.darknet.registry import writers
+from mgn_convert.formats.darknet.weights import write_weights
+from mgn_convert.graph import Array, Graph, Node
+from mgn_convert.passes.legalize import Target
+
+
+class _InputReadLateError(Exception):
+    """The network's input is wanted after the first layer."""
+
+
+class Writing:
+    """What a writing rule works with: the sections so far, and where each value is."""
+
+    def __init__(self, graph: Graph, dialect: Mapping[str, Any], *, copy_input: bool) -> None:
+        self.graph = graph
+        self.dialect = dict(dialect)
+        self.sections: list[tuple[str, dict[str, Any]]] = []
+        self.arrays: list[Array] = []
+        self.tensors: list[tuple[str, Mapping[str, Any], tuple[str, ...]]] = []
+        self._traced = any(node.origin.tensor for node in graph.nodes)
+        entry = graph.inputs[0]
+        self._names: set[str] = set()
+        size = dict(zip(("channels", "height", "width"), entry.shape[1:], strict=True))
+        self.net = {"batch": 1, **size}
+        self._place = {entry.name: -1}
+        if copy_input:
+            self._place[entry.name] = self._append(
+                "activation", {"name": self._unique(f"{entry.name}.copy"), "activation": "linear"}
+            )
+
+    @property
+    def last(self) -> int:
+        """The number of the layer that the next section will read; -1 is the network's input."""
+        return len(self.sections) - 1
+
+    def layer(self, value: str) -> int:
+        """The number of the layer that holds a value."""
+        if self._place[value] < 0:
+            raise _InputReadLateError
+        return self._place[value]
+
+    def use(self, value: str) -> None:
+        """Make sure that the next section reads this value."""
+        if self._place[value] != self.last:
+            self._append("route", {"layers": self.layer(value)})
+
+    def section(self, kind: str, unit: Unit, options: Mapping[str, Any], *arrays: Array) -> None:
+        """Add the section that gives the unit's value; `arrays` go to the weights file in this order."""
+        index = self._append(kind, {"name": self._unique(unit.name), **options})
+        self.arrays += arrays
+        self._place[unit.name] = index
+        self._record(unit.nodes, index)
+
+    def alias(self, node: Node) -> None:
+        """Note that the node's value is in the layer of its input."""
+        self._place[node.name] = self._place[node.inputs[0]]
+        if self._place[node.name] >= 0:
+            self._record((node,), self._place[node.name])
+
+    def _record(self, nodes: Sequence[Node], layer: int) -> None:
+        """Note where the last of `nodes` is, unless it is only a step on the way to a tensor."""
+        covers = tuple(node.name for node in nodes if node.origin.tensor or not self._traced)
+        if covers and covers[-1] == nodes[-1].name:
+            self.tensors.append((covers[-1], {"layer": layer}, covers))
+
+    def _append(self, kind: str, options: dict[str, Any]) -> int:
+        self.sections.append((kind, options))
+        return self.last
+
+    def _unique(self, name: str) -> str:
+        """A name that survives in a cfg, where blanks vanish, and is no number, which would be an index."""
+        clean = "".join(c if c.isprintable() and not c.isspace() else "_" for c in name)
+        if not clean.strip("+-0123456789"):
+            clean = f"layer{clean}"
+        candidate, count = clean, 0
+        while candidate in self._names:
+            count += 1
+            candidate = f"{clean}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+
+def write(graph: Graph, folder: Path, stem: str, target: Target) -> Written:
+    """Write stem.cfg and stem.weights into `folder`. The graph is one that `legalize` made for `target`."""
+    _check_ends(graph)
+    try:
+        writing = _sections(graph, target, copy_input=False)
+    except _InputReadLateError:
+        writing = _sections(graph, target, copy_input=True)
+    cfg, weights = folder / f"{stem}.cfg", folder / f"{stem}.weights"
+    heading = f"{graph.name} for Darknet, dialect {target.name}. The number before a section is its layer's."
+    text = format_cfg([("net", writing.net), *writing.sections], " ".join(heading.split()))
+    cfg.write_text(text, encoding="utf8", newline="\n")
+    write_weights(weights, writing.arrays)
+    return Written((cfg, weights), tuple(writing.tensors), graph.outputs)
+
+
+def _sections(graph: Graph, target: Target, *, copy_input: bool) -> Writing:
+    writing = Writing(graph, target.dialect, copy_input=copy_input)
+    rules = writers()
+    for unit in units(graph):
+        if is_free(graph, unit.head):
+            writing.alias(unit.head)
+        else:
+            rules[unit.head.op].write(writing, unit)
+    writing.use(graph.outputs[0])
+    if not writing.sections:
+        raise _InputReadLateError
+    return writing
+
+
+def _check_ends(graph: Graph) -> None:
+    shapes = [list(value.shape) for value in graph.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise UnsupportedError(
+            f"{graph.name} cannot be written for Darknet",
+            because="a Darknet network has one input of (N, C, H, W)",
+            got=f"inputs of shapes {shapes}",
+        )
+    if len(graph.outputs) != 1:
+        raise UnsupportedError(
+            f"{graph.name} cannot be written for Darknet",
+            because="a Darknet network has one output, its last layer",
+            got=f"{len(graph.outputs)} outputs: {', '.join(graph.outputs)}",
+            remedy="pick one with --output",
+        )

@@ -1,0 +1,125 @@
+"""Values moved about, cut and joined."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mgn_convert.formats.pytorch.rules.spec import Context, rule
+from mgn_convert.formats.pytorch.simplify import batch_free
+from mgn_convert.graph import Value
+
+_BROADCASTING = {f"aten.{name}.Tensor" for name in ("add", "sub", "mul", "div", "pow")} | {
+    "aten.maximum.default"
+}
+
+
+@rule(
+    "aten.view.default",
+    "aten.reshape.default",
+    "aten._unsafe_view.default",
+    "aten.flatten.using_ints",
+    "aten.unflatten.int",
+    "aten.squeeze.default",
+    "aten.squeeze.dim",
+    "aten.squeeze.dims",
+    "aten.unsqueeze.default",
+)
+def reshape(c: Context, x: Value, *sizes: Any) -> Value:
+    return c.reshape(x)
+
+
+@rule("aten.expand.default", "aten.expand_as.default")
+def expand(c: Context, x: Value, size: Any, implicit: bool = False) -> Value:
+    """Left to the arithmetic that uses it, which broadcasts by itself; else a sum with zeros."""
+    if len(x.shape) != len(c.out_shape):
+        raise c.refuse("it adds leading axes")
+    if all(str(user.target) in _BROADCASTING for user in c.node.users):
+        return x
+    return c.add("add", x, c.value(torch.zeros((1, *c.out_shape[1:]))))
+
+
+@rule("aten.permute.default")
+def permute(c: Context, x: Value, order: Sequence[int]) -> Value:
+    return c.add("permute", x, order=tuple(axis % len(x.shape) for axis in order))
+
+
+@rule("aten.transpose.int")
+def transpose(c: Context, x: Value, first: int, second: int) -> Value:
+    order = list(range(len(x.shape)))
+    order[first], order[second] = order[second], order[first]
+    return c.add("permute", x, order=tuple(order))
+
+
+@rule("aten.t.default", "aten.numpy_T.default")
+def reverse_axes(c: Context, x: Value) -> Value:
+    return c.add("permute", x, order=tuple(reversed(range(len(x.shape)))))
+
+
+@rule("aten.slice.Tensor")
+def slice_(
+    c: Context, x: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Value:
+    axis = c.axis(dim)
+    first, stop, _ = slice(start, None if end == sys.maxsize else end).indices(x.shape[axis])
+    if step != 1:
+        raise c.refuse(f"it takes every {step}th element of axis {axis}")
+    return c.add("slice", x, axis=axis, start=first, stop=stop)
+
+
+@rule("aten.narrow.default")
+def narrow(c: Context, x: Value, dim: int, start: int, length: int) -> Value:
+    return slice_(c, x, dim, start, start % x.shape[c.axis(dim)] + length)
+
+
+@rule("aten.select.int")
+def select(c: Context, x: Value, dim: int, index: int) -> Value:
+    axis = c.axis(dim)
+    start = index % x.shape[axis]
+    part = c.step("slice", x, axis=axis, start=start, stop=start + 1)
+    traced = c.in_shapes[0]
+    cut = (*traced[:axis], 1, *traced[axis + 1 :])
+    return c.add("reshape", part, shape=batch_free(cut, c.out_shape, c.batch))
+
+
+@rule("aten.cat.default")
+def cat(c: Context, parts: Sequence[Value | Tensor], dim: int = 0) -> Value:
+    if len(parts) == 1 and isinstance(parts[0], Value):
+        return parts[0]
+    return c.add("concat", *(c.value(part) for part in parts), axis=c.axis(dim))
+
+
+@rule("aten.stack.default")
+def stack(c: Context, parts: Sequence[Value | Tensor], dim: int = 0) -> Value:
+    axis = dim % len(c.out_shape)
+    if axis == 0:
+        raise c.refuse("it makes a new first axis, and axis 0 holds the images")
+    wide = []
+    for part in parts:
+        value = c.value(part)
+        traced = (*c.out_shape[:axis], *c.out_shape[axis + 1 :])
+        shape = batch_free(traced, (*traced[:axis], 1, *traced[axis:]), c.batch)
+        wide.append(c.step("reshape", value, shape=shape))
+    return c.add("concat", *wide, axis=axis)
+
+
+@rule("aten.constant_pad_nd.default")
+def constant_pad(c: Context, x: Value, pad: Sequence[int], value: float = 0) -> Value:
+    """pad: (left, right, top, bottom), in pairs from the last axis on."""
+    left, right, top, bottom = (*pad, 0, 0)[:4]
+    if len(x.shape) != 4 or any(pad[4:]):
+        raise c.refuse("it pads other axes than height and width")
+    if not any(pad):
+        return x
+    return c.add("pad", x, padding=(top, left, bottom, right), value=float(value))
+
+
+@rule("aten.pad.default")
+def pad(c: Context, x: Value, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Value:
+    if mode != "constant":
+        raise c.refuse(f"it pads by {mode}", "zero padding")
+    return constant_pad(c, x, pad, value or 0.0)

@@ -1,0 +1,104 @@
+"""MGN against the keys of published checkpoints and golden embeddings of the original network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from seeded import normalised, seeded, seeded_images
+
+from mgn_reid.models.mgn import ARCHITECTURE, MGN
+from mgn_reid.models.resnet import resnet18, resnet50
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
+VARIANTS = {
+    "mgn_seathiefwang_relu_max": {"pool": "max"},
+    "mgn_seathiefwang_relu_avg": {"pool": "avg"},
+    "mgn_lwplw_prelu_avg": {"pool": "avg", "activation": "prelu"},
+}
+
+
+def on_meta(**options):
+    with torch.device("meta"):
+        return MGN(**options)
+
+
+def shapes_of(network):
+    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_keys_are_those_of_the_checkpoints(name):
+    recorded = json.loads((GOLDEN / f"{name}.json").read_text())
+    assert shapes_of(on_meta(**VARIANTS[name])) == {key: tuple(shape) for key, shape in recorded.items()}
+
+
+@pytest.mark.parametrize("name", ["mgn_seathiefwang_relu_max", "mgn_lwplw_prelu_avg"])
+def test_embeddings_are_those_of_the_original(name):
+    network = seeded(on_meta(**VARIANTS[name]))
+    images = normalised(seeded_images(384, 128))
+    golden = np.load(GOLDEN / f"{name}.npz")
+    with torch.no_grad():
+        raw = network(torch.from_numpy(images))[0].numpy()
+        flipped = network(torch.from_numpy(images[:, :, :, ::-1].copy()))[0].numpy()
+    total = raw + flipped
+    np.testing.assert_allclose(raw, golden["raw"], rtol=1e-9, atol=1e-9 * abs(golden["raw"]).max())
+    np.testing.assert_allclose(
+        flipped, golden["raw_flip"], rtol=1e-9, atol=1e-9 * abs(golden["raw_flip"]).max()
+    )
+    embedding = total / np.linalg.norm(total, axis=1, keepdims=True)
+    np.testing.assert_allclose(embedding, golden["embedding"], rtol=1e-9, atol=1e-10)
+
+
+def test_infer_reads_the_options_from_the_shapes():
+    shapes = shapes_of(on_meta(num_classes=702, activation="prelu", features=128))
+    assert ARCHITECTURE.infer(shapes) == {"features": 128, "activation": "prelu", "num_classes": 702}
+
+
+def test_infer_does_without_heads():
+    shapes = {k: s for k, s in shapes_of(on_meta()).items() if not k.startswith("fc_")}
+    assert ARCHITECTURE.infer(shapes) == {"features": 256, "activation": "relu"}
+
+
+def test_output_is_a_tuple_of_twelve_and_another_size_works():
+    network = MGN(num_classes=5, input_size="96x64").eval()
+    with torch.no_grad():
+        outputs = network(torch.randn(2, 3, 96, 64))
+    assert [tuple(t.shape) for t in outputs] == [(2, 2048), *[(2, 256)] * 3, *[(2, 5)] * 8]
+    assert torch.equal(outputs[0][:, :256], outputs[1])
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ("380x128", "MGN takes heights that are multiples of 96 and widths of 32, not 380x128"),
+        ("big", "input_size is HxW such as 384x128, not 'big'"),
+    ],
+)
+def test_a_size_that_does_not_divide_is_refused(size, message):
+    with pytest.raises(ValueError, match=message):
+        on_meta(input_size=size)
+
+
+def test_branches_start_equal_but_apart():
+    network = MGN(num_classes=2)
+    first, second = network.p1[1][0].conv2, network.p2[1][0].conv2
+    assert torch.equal(first.weight, second.weight)
+    assert first.weight is not second.weight
+    assert (first.stride, second.stride) == ((2, 2), (1, 1))
+
+
+def test_reset_leaves_the_backbone_alone():
+    network = MGN(num_classes=2)
+    before = network.backone[0].weight.clone()
+    network.reset_reductions_and_heads()
+    assert torch.equal(before, network.backone[0].weight)
+    assert not network.fc_id_256_1_0.bias.any()
+
+
+def test_resnet_has_the_known_sizes():
+    with torch.device("meta"):
+        counts = [sum(p.numel() for p in make().parameters()) for make in (resnet18, resnet50)]
+    assert counts == [11689512, 25557032]
+    assert resnet18(7).eval()(torch.zeros(1, 3, 64, 32)).shape == (1, 7)

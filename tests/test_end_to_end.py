@@ -1,0 +1,126 @@
+"""PyTorch to Caffe to Darknet on a small network, in the real engines, with faults put in on purpose."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mgn_convert
+from mgn_convert.formats import Source, formats
+from mgn_convert.graph import Graph, rewrite
+from mgn_convert.passes.legalize import legalize
+
+REFERENCE = Source(None, factory="small_networks:small_mgn", input_shape=(3, 48, 16), output="0")
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    mgn_convert.convert(REFERENCE, "caffe", folder, name="small")
+    mgn_convert.convert(folder / "small.prototxt", "darknet", folder)
+    return folder
+
+
+def test_every_stage_is_exact(converted):
+    report = mgn_convert.verify(
+        REFERENCE, converted / "small.prototxt", converted / "small.cfg", exact=True, layers=True
+    )
+    assert report.passed
+    caffe, darknet = report.candidates
+    assert (caffe.engine, darknet.engine) == ("opencv", "darknet")
+    assert len(caffe.layers) > len(darknet.layers) > 15
+    assert max(row.isolated for c in report.candidates for row in c.layers) < 2e-6
+    assert report.cosine_min > 0.999999
+
+
+def test_caffe_can_be_the_reference(converted):
+    report = mgn_convert.verify(converted / "small.prototxt", converted / "small.cfg", layers=True)
+    assert report.passed
+    assert report.candidates[0].layers
+
+
+def edited(graph: Graph, tensor: str, change) -> Graph:
+    """The graph with one node changed: change(attrs, params) edits copies of them."""
+
+    def rule(builder, node, inputs):
+        if node.name != tensor:
+            return None
+        attrs, params = dict(node.attrs), {k: v.copy() for k, v in node.params.items()}
+        change(attrs, params)
+        return builder.copy(replace(node, attrs=attrs, params=params), inputs)
+
+    return rewrite(graph, rule)
+
+
+def perturb(attrs, params):
+    params["weight"][1, 2, 0, 0] += 0.5
+
+
+def swap(attrs, params):
+    params["weight"][[3, 4]] = params["weight"][[4, 3]]
+
+
+def change_eps(attrs, params):
+    attrs["eps"] = 0.05
+
+
+def shift_window(attrs, params):
+    top, left, bottom, right = attrs["padding"]
+    attrs["padding"] = (top - 1, left - 1, bottom + 1, right + 1)
+
+
+FAULTS = {
+    "perturbed weight": ("block.conv1", perturb),
+    "swapped channel pair": ("block.downsample.0", swap),
+    "changed eps": ("block.bn1", change_eps),
+    "shifted pooling window": ("stem.3", shift_window),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("to", ["caffe", "darknet"])
+def test_a_fault_is_found_and_its_layer_named(converted, tmp_path, to, fault):
+    tensor, change = FAULTS[fault]
+    kind = formats()[to]
+    target = kind.target(None)
+    broken = edited(mgn_convert.read(REFERENCE), tensor, change)
+    written = kind.write(legalize(broken, target), tmp_path, "small", target)
+    shutil.copy(converted / "small.manifest.json", tmp_path)
+    report = mgn_convert.verify(REFERENCE, written.files[0], layers=True)
+    assert not report.passed
+    guilty = report.candidates[0].guilty
+    assert tensor in guilty.origin.replace(" ", "").replace("(", "+").split("+")
+    assert "small_networks.py:" in guilty.origin or tensor.startswith("stem")
+    bad = [row for row in report.candidates[0].layers if not row.passed]
+    assert len(bad) == 1, "only the layer at fault fails in isolation"
+
+
+def test_folded_batch_norms_stay_exact(tmp_path):
+    result = mgn_convert.convert(REFERENCE, "caffe", tmp_path, name="folded", fold_batch_norm=True)
+    assert not [node for node in result.graph if node.op == "batch_norm"]
+    assert result.report.candidates[0].exact
+
+
+def test_the_same_input_gives_the_same_bytes(converted, tmp_path):
+    mgn_convert.convert(REFERENCE, "caffe", tmp_path, name="small", verify=False)
+    mgn_convert.convert(tmp_path / "small.prototxt", "darknet", tmp_path, verify=False)
+    for path in sorted(converted.iterdir()):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_nothing_is_written_when_the_numbers_do_not_hold(tmp_path):
+    with pytest.raises(mgn_convert.errors.ParityError, match="was not written"):
+        mgn_convert.convert(REFERENCE, "caffe", tmp_path / "out", name="small", tolerance=1e-12)
+    assert not (tmp_path / "out").exists()
+
+
+def test_read_runs_in_float64(converted):
+    graph = mgn_convert.read(converted / "small.cfg")
+    images = np.random.default_rng(0).standard_normal((3, 3, 48, 16))
+    found = graph.run({graph.inputs[0].name: images})[graph.outputs[0]]
+    original = mgn_convert.read(REFERENCE)
+    expected = original.run({original.inputs[0].name: images})[original.outputs[0]]
+    # The files hold float32; only the batch norms' variances were rounded once more.
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=2e-6)
