@@ -89,7 +89,7 @@ BINARY = {
 
 
 def test_every_op_has_a_case():
-    assert set(OPS) == {*CASES, *BINARY, "constant"}
+    assert set(OPS) == {*CASES, *BINARY, "constant", "max_unpool", "top_channels"}
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -146,6 +146,32 @@ def test_constants_and_float32():
     found = b.graph([y]).run({"data": np.ones((4, 2, 3, 3))}, dtype="float32")["mul"]
     assert found.dtype == np.float32
     assert (found == 3).all()
+
+
+def test_unpooling_puts_values_where_the_maxima_were():
+    b = GraphBuilder("t")
+    window = dict(kernel=(2, 2), stride=(2, 2))
+    x = b.input("data", (1, 3, 7, 8))
+    values = b.add("power", b.add("max_pool", x, **window), scale=2.0)
+    graph = b.graph([b.add("max_unpool", values, x, **window)])
+    images = arr(2, 3, 7, 8)
+    images[0, 0, :2, :2] = 5.0  # a tie: PyTorch takes the first
+    pooled, indices = F.max_pool2d(t(images), 2, 2, return_indices=True)
+    expected = F.max_unpool2d(2 * pooled, indices, 2, 2, output_size=(7, 8))
+    (found,) = graph.run({"data": images}).values()
+    np.testing.assert_array_equal(found, expected.numpy())
+
+
+def test_the_channels_of_the_highest_scores_come_best_first():
+    b = GraphBuilder("t")
+    x = b.input("data", (1, 6, 3, 4))
+    scores = b.add("reduce", x, kind="sum", axes=(2, 3))
+    graph = b.graph([b.add("top_channels", x, scores, k=4)])
+    images = arr(3, 6, 3, 4)
+    best = t(images).sum((2, 3)).topk(4, 1).indices
+    expected = torch.gather(t(images), 1, best[:, :, None, None].expand(-1, -1, 3, 4))
+    (found,) = graph.run({"data": images}).values()
+    np.testing.assert_array_equal(found, expected.numpy())
 
 
 @pytest.mark.parametrize(
