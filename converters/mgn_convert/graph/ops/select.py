@@ -1,4 +1,4 @@
-"""Choices that depend on the values: unpooling to where a maximum was, and the channels with the best scores."""
+"""Choices that depend on values: unpooling to where a maximum was, and the channels with the best scores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _infer_max_unpool(shapes: Sequence[Shape], attrs: Attrs, params: Params) -> 
     attrs={"kernel": REQUIRED, "stride": REQUIRED},
 )
 def _max_unpool(inputs: Sequence[Array], attrs: Attrs, params: Params) -> Array:
-    """(values, source): each value where source has the first maximum of its window, row by row; else zero."""
+    """(values, source): each value where source has the first maximum of its window; else zero."""
     values, source = inputs
     result = np.zeros_like(source)
     found = windows(source, attrs["kernel"], attrs["stride"])
@@ -48,7 +48,7 @@ def _infer_top_channels(shapes: Sequence[Shape], attrs: Attrs, params: Params) -
 
 @op("top_channels", arity=2, infer=_infer_top_channels, attrs={"k": REQUIRED})
 def _top_channels(inputs: Sequence[Array], attrs: Attrs, params: Params) -> Array:
-    """(values, scores): each image's k channels of the highest scores, best first; ties, the lower channel."""
+    """(values, scores): each image's k channels of highest scores, best first; ties, the lower one."""
     values, scores = inputs
     order = np.argsort(-scores, axis=1, kind="stable")[:, : attrs["k"]]
     return np.take_along_axis(values, order.reshape(*order.shape, *[1] * (values.ndim - 2)), axis=1)
