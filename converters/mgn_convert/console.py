@@ -101,7 +101,7 @@ def show_ops() -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print("[bold]Networks[/bold] (--arch)")
     for name, network in architectures().items():
-        console.print(f"  {name:<12} {network.summary}")
+        console.print(f"  {name:<18} {network.summary}")
         for key, option in network.options.items():
             choices = "|".join(map(str, option.choices)) or type(option.default).__name__
             console.print(f"    {key}={choices} (default {option.default}): {option.help}")
