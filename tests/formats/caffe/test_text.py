@@ -5,6 +5,7 @@ import types
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_tools import protoc
 
 from mgn_convert.errors import FileFormatError
 from mgn_convert.formats.caffe import text
@@ -94,7 +95,6 @@ def test_a_caffemodel_in_place_of_a_prototxt(tmp_path):
 
 
 def test_schema_equals_what_protoc_makes_of_it(tmp_path):
-    protoc = pytest.importorskip("grpc_tools.protoc")
     path = resource(SCHEMA)
     out = tmp_path / "set"
     assert protoc.main(["protoc", f"-I{path.parent}", f"--descriptor_set_out={out}", str(path)]) == 0
