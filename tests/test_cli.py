@@ -74,6 +74,7 @@ def test_verify_writes_a_report_by_its_schema(converted):
     assert 0 < content["max_error"] < 1e-5
     assert len(content["candidates"]) == 2
     report.unlink()
+    assert "[convolutional]" in result.output, "section names are not taken for markup"
 
 
 def test_a_tolerance_that_nothing_meets_exits_with_1(converted):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -36,7 +37,7 @@ def show_conversion(result: Conversion) -> None:
     """The files that were written, and how exact they are."""
     console = Console(soft_wrap=True, highlight=False)
     for path in result.files:
-        console.print(f"{path}  {_size(path.stat().st_size)}")
+        console.print(escape(f"{path}  {_size(path.stat().st_size)}"))
     if result.report is not None:
         show_report(result.report)
 
@@ -44,12 +45,14 @@ def show_conversion(result: Conversion) -> None:
 def show_report(report: Report) -> None:
     """One row per candidate; then, of each, its failing inputs and layers."""
     console = Console(highlight=False, width=None if Console().is_terminal else 140)
-    table = Table(title=f"reference: {report.reference} ({report.reference_engine})", title_justify="left")
+    table = Table(
+        title=escape(f"reference: {report.reference} ({report.reference_engine})"), title_justify="left"
+    )
     for heading in ("candidate", "engine", "error", "cosine", "error to float64", "reference's", "verdict"):
         table.add_column(heading, justify="left" if heading in ("candidate", "engine") else "right")
     for c in report.candidates:
         table.add_row(
-            c.name,
+            escape(c.name),
             c.engine,
             f"{c.max_error:.2e}",
             f"{c.cosine_min:.9f}",
@@ -68,7 +71,8 @@ def show_report(report: Report) -> None:
 def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None:
     for row in c.inputs:
         if not row.passed:
-            console.print(f"{c.name}: {row.input}: {row.tensor} differs by {row.error:.3g} {row.problem}")
+            fault = f"{c.name}: {row.input}: {row.tensor} differs by {row.error:.3g} {row.problem}"
+            console.print(escape(fault))
     if c.changed_neighbours:
         console.print(f"{c.name}: {c.changed_neighbours} embeddings have another nearest neighbour")
     if not c.layers:
@@ -77,11 +81,16 @@ def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None
     table = Table("layer", "from", "chained", "isolated", "verdict")
     for layer in sorted(c.layers, key=lambda row: -row.isolated)[:WORST_LAYERS]:
         table.add_row(
-            layer.layer, layer.origin, f"{layer.chained:.2e}", f"{layer.isolated:.2e}", _mark(layer.passed)
+            escape(layer.layer),
+            escape(layer.origin),
+            f"{layer.chained:.2e}",
+            f"{layer.isolated:.2e}",
+            _mark(layer.passed),
         )
     console.print(table)
     if c.guilty is not None:
-        console.print(f"{c.name}: the first layer at fault is {c.guilty.layer}, from {c.guilty.origin}")
+        fault = f"{c.name}: the first layer at fault is {c.guilty.layer}, from {c.guilty.origin}"
+        console.print(escape(fault))
 
 
 def _mark(passed: bool) -> str:
@@ -104,7 +113,7 @@ def show_ops() -> None:
         console.print(f"  {name:<18} {network.summary}")
         for key, option in network.options.items():
             choices = "|".join(map(str, option.choices)) or type(option.default).__name__
-            console.print(f"    {key}={choices} (default {option.default}): {option.help}")
+            console.print(escape(f"    {key}={choices} (default {option.default}): {option.help}"))
     console.print("[bold]Formats[/bold]")
     for name, kind in formats().items():
         verbs = [

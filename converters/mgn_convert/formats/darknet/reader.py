@@ -188,8 +188,8 @@ def read_network(source: Source) -> Network:
         reading.made.append(value)
     if not reading.made:
         raise sections[0].error("the network has no layer", because="there is nothing after [net]")
-    weights.finish()
     _refuse_unknown_keys(sections)
+    weights.finish()
     graph = reading.builder.graph([reading.previous])
     layers: dict[str, int] = {}
     for index, value in enumerate(reading.made):
