@@ -5,6 +5,7 @@
 #include "context.h"
 #include "darknet.h"
 #include "hooks.h"
+#include "topk.h"
 #include "weights.h"
 
 network *parse_network_cfg(char *filename);
@@ -117,6 +118,10 @@ int dk_layer_sources(const dk_net *net, int index, int *sources, int room)
         for (int i = 0; i < l->n && i < room; i++) sources[i] = l->input_layers[i];
         return l->n;
     }
+    if (l->type == OURS) {
+        for (int i = 0; i < l->dk->source_count && i < room; i++) sources[i] = l->dk->sources[i];
+        return l->dk->source_count;
+    }
     if (room > 0) sources[0] = index - 1;
     if (l->type != SHORTCUT) return 1;
     if (room > 1) sources[1] = l->index;
@@ -184,6 +189,23 @@ int dk_output(dk_net *net, int layer, float *values, size_t count)
 {
     struct call call = {.net = net, .to = values, .layer = layer, .count = count};
     return dk_guarded(&net->context, output, &call);
+}
+
+static void topk_margins(void *argument)
+{
+    struct call *call = argument;
+    const layer *l = find_layer(call->net, call->layer);
+    const float *margins = l ? dk_topk_margins_of(l) : NULL;
+    size_t batch = (size_t)call->net->batch;
+    if (!margins) dk_fail(DK_BAD_CALL, "layer %d is no [topk]", call->layer);
+    if (call->count != batch) dk_fail(DK_BAD_CALL, "the last run had %zu images, not %zu", batch, call->count);
+    memcpy(call->to, margins, batch * sizeof *margins);
+}
+
+int dk_topk_margins(dk_net *net, int layer, float *margins, size_t count)
+{
+    struct call call = {.net = net, .to = margins, .layer = layer, .count = count};
+    return dk_guarded(&net->context, topk_margins, &call);
 }
 
 static void set_output(void *argument)

@@ -25,8 +25,9 @@ int dk_has(list *options, const char *key);
 int dk_number(const char *text, double *value);
 int dk_whole(const char *text, int *value);
 
-/* keys.c: fails unless the section is one of this engine's; its full name without brackets. */
-const char *dk_section_name(const struct dk_section *section);
+struct dk_kind;
+/* keys.c: fails unless the section is one of this engine's; its row of the table. */
+const struct dk_kind *dk_section_kind(const struct dk_section *section);
 /* keys.c: fails unless every key is known, given once and in range; marks training keys as ignored. */
 void dk_check_keys(struct dk_section *section);
 /* Puts the cfg place of later messages on this section. */

@@ -59,6 +59,8 @@ DK_API int dk_predict(dk_net *net, const float *input, int batch);
 DK_API int dk_put_image(dk_net *net, int item, const dk_image *image);
 /* Copies a layer's output for the images of the last run; `count` must be batch * C * H * W. */
 DK_API int dk_output(dk_net *net, int layer, float *values, size_t count);
+/* For each image of the last run, by how much the last kept score of a [topk] layer beats the best dropped one. */
+DK_API int dk_topk_margins(dk_net *net, int layer, float *margins, size_t count);
 
 /* One layer alone: give every source with dk_set_output (-1: the network's input), run, read dk_output. */
 DK_API int dk_set_output(dk_net *net, int layer, const float *values, int batch);

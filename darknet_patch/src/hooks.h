@@ -3,22 +3,40 @@
 #define DK_HOOKS_H
 #include "darknet.h"
 
-/* What we keep about a layer beside upstream's struct. Windows count cells of padding per side. */
+/* An activation that upstream lacks, or `stock` where apply is NULL. */
+struct dk_activation {
+    float (*apply)(float x, float parameter);
+    float parameter;
+    ACTIVATION stock;
+};
+
+/* Values of the weights file; without `loaded` they keep what they were made with. */
+struct dk_values {
+    float *values;
+    int count, loaded;
+};
+
+/* What we keep about a layer beside upstream's struct; the lower half only for layers of our own. */
 struct dk_layer {
     const char *type;
     char *name;
-    int axis, begin;                                            /* slice: 0 channels, 1 height, 2 width */
-    int size_h, size_w, stride_h, stride_w, pad_top, pad_left;  /* maxpool */
+    void (*forward)(layer l, network net); /* what runs before `activation`; NULL without one of ours */
+    struct dk_activation activation;
+
+    const network *net;
+    void *own;                   /* the C file of the layer knows what */
+    int *sources, source_count;  /* the layers it reads, -1: the network's input */
+    struct dk_values weights[5]; /* in the order of the file */
+    int weight_count;
 };
 
 list *dk_read_cfg(const char *path);
 void dk_begin_net(void *section, network *net);
 void dk_end_net(network *net);
-void dk_begin_layer(void *section, network *net, int index, int inputs, int c, int h, int w);
+/* Checks a section; makes the layer and returns 1, or returns 0 when that is upstream's to do. */
+int dk_begin_layer(void *section, network *net, int index, int inputs, int c, int h, int w, layer *l);
 void dk_end_layer(void *section, layer *l, int c, int h, int w);
-
-layer dk_parse_slice(list *options, int batch, int c, int h, int w);
-layer dk_parse_maxpool(list *options, int batch, int c, int h, int w);
+void dk_load_layer(const layer *l, FILE *file);
 
 /* C = alpha * op(A) op(B) + beta * C, row-major; ta and tb transpose A and B. */
 void dk_gemm(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,

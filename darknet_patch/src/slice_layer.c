@@ -1,17 +1,18 @@
 /* [slice]: a part of the map along channels, height or width. */
 #include <string.h>
 
-#include "cfg.h"
-#include "context.h"
-#include "hooks.h"
+#include "layers.h"
 
-enum { CHANNELS, HEIGHT, WIDTH };
+struct cut {
+    int axis, begin;
+};
 
 static void forward_slice(layer l, network net)
 {
     size_t row = (size_t)l.out_w * sizeof(float);
+    const struct cut *k = l.dk->own;
     int from[3] = {0, 0, 0};
-    from[l.dk->axis] = l.dk->begin;
+    from[k->axis] = k->begin;
     float *out = l.output;
     for (int b = 0; b < l.batch; b++) {
         for (int c = 0; c < l.out_c; c++) {
@@ -54,33 +55,28 @@ static void given_part(list *options, int length, int *begin, int *end)
     }
 }
 
-layer dk_parse_slice(list *options, int batch, int c, int h, int w)
+static void make_slice(const struct dk_place *p, layer *l)
 {
     static const int axes[] = {CHANNELS, WIDTH, HEIGHT, CHANNELS}; /* of slice_axis 0 to 3 */
-    if (!dk_has(options, "slice_axis")) dk_fail(DK_BAD_CFG, "slice_axis is missing");
-    int axis = axes[dk_int(options, "slice_axis", 0)];
-    int shape[3] = {c, h, w}, begin, end;
-    if (dk_has(options, "slice_begin") || dk_has(options, "slice_end")) {
-        given_part(options, shape[axis], &begin, &end);
+    dk_need_image(p);
+    if (!dk_has(p->options, "slice_axis")) dk_fail(DK_BAD_CFG, "slice_axis is missing");
+    int axis = axes[dk_int(p->options, "slice_axis", 0)];
+    int shape[3] = {l->c, l->h, l->w}, begin, end;
+    if (dk_has(p->options, "slice_begin") || dk_has(p->options, "slice_end")) {
+        given_part(p->options, shape[axis], &begin, &end);
     } else {
-        equal_part(options, shape[axis], &begin, &end);
+        equal_part(p->options, shape[axis], &begin, &end);
     }
     shape[axis] = end - begin;
-    layer l = {0};
-    l.type = SLICE;
-    l.batch = batch;
-    l.c = c;
-    l.h = h;
-    l.w = w;
-    l.inputs = c * h * w;
-    l.out_c = shape[CHANNELS];
-    l.out_h = shape[HEIGHT];
-    l.out_w = shape[WIDTH];
-    l.outputs = l.out_c * l.out_h * l.out_w;
-    l.output = dk_calloc((size_t)batch * l.outputs, sizeof(float));
-    l.forward = forward_slice;
-    l.dk = dk_calloc(1, sizeof *l.dk);
-    l.dk->axis = axis;
-    l.dk->begin = begin;
-    return l;
+    dk_set_shape(l, shape[CHANNELS], shape[HEIGHT], shape[WIDTH]);
+    struct cut *k = dk_own(l, sizeof *k);
+    k->axis = axis;
+    k->begin = begin;
+    l->forward = forward_slice;
 }
+
+static const struct dk_key keys[] = {
+    {"slice_axis", WHOLE, 0, 3, NULL}, {"slice_num", CELLS}, {"slice_pos", CELLS}, {"slice_begin", SIGNED},
+    {"slice_end", SIGNED}, END,
+};
+const struct dk_kind dk_kind_slice = {"slice", "", keys, NULL, make_slice, NULL};

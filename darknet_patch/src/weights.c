@@ -6,10 +6,19 @@
 #include <sys/stat.h>
 
 #include "context.h"
+#include "hooks.h"
+
+static long long count_ours(const struct dk_layer *own)
+{
+    long long values = 0;
+    for (int i = 0; i < own->weight_count; i++) values += own->weights[i].loaded ? own->weights[i].count : 0;
+    return values;
+}
 
 static long long count_values(const layer *l)
 {
     if (l->dontload) return 0;
+    if (l->type == OURS) return count_ours(l->dk);
     long long scales = l->batch_normalize && !l->dontloadscales ? 3 : 0;
     switch (l->type) {
     case CONVOLUTIONAL:

@@ -54,7 +54,8 @@ REFUSED = {
     "inline comment": (
         NET + "[activation]\nactivation=relu # as ever\n",
         "line 6 [activation]: unknown activation 'relu#asever'; known are linear, relu, leaky, logistic, "
-        "tanh, elu, selu, hardtan, lhtan, loggy, ramp, relie, plse, stair",
+        "tanh, elu, selu, hardtan, lhtan, loggy, ramp, relie, plse, stair, relu6, swish, hardsigmoid, hardswish, "
+        "gelu, gelu_tanh, softplus, exp, log, abs",
     ),
     "comma number": (
         NET + "[activation]\n[shortcut]\nfrom=0\nalpha=0,5\n",
@@ -143,10 +144,6 @@ REFUSED = {
         NET + "[maxpool]\nsize=2\nstride_h=2\n",
         "line 5 [maxpool]: stride_h needs size_h and size_w",
     ),
-    "partial average": (
-        NET + "[avgpool]\nsize_h=3\nsize_w=5\n",
-        "line 5 [avgpool]: averages whole maps only: the window is 3x5, the map 9x5",
-    ),
     "slice without axis": (NET + "[slice]\nslice_begin=0\n", "line 5 [slice]: slice_axis is missing"),
     "slice of axis 4": (
         NET + "[slice]\nslice_axis=4\n",
@@ -211,7 +208,6 @@ UNSUPPORTED = {
     },
     "binary": (NET + CONV + "binary=1\n", "line 10 [convolutional]: binary=1 is not supported, only 0 is"),
     "numload": (NET + CONV + "numload=1\n", "line 10 [convolutional]: numload=1 is not supported, only 0 is"),
-    "spatial": (NET + "[softmax]\nspatial=1\n", "line 6 [softmax]: spatial=1 is not supported, only 0 is"),
 }
 
 

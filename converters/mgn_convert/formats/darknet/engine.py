@@ -58,6 +58,7 @@ class Network:
         self._handle = handle
         self.batch = batch
         self.input_shape = self._shape(INPUT)
+        self._last_batch = batch
         self.layers = [self._layer(index) for index in range(self._engine.dk_layer_count(handle))]
 
     def __enter__(self) -> Network:
@@ -105,6 +106,7 @@ class Network:
                 values = self._floats(array, INPUT)
                 batch = len(values)
                 self._check(self._engine.dk_predict(self._open(), _pointer(values), batch))
+            self._last_batch = batch
             return {layer.key: self._output(layer.index, batch) for layer in wanted}
 
     def forward_layer(self, layer: LayerRef, inputs: Mapping[int, npt.NDArray[Any]]) -> Floats:
@@ -126,7 +128,18 @@ class Network:
             for source, values in arrays.items():
                 self._check(self._engine.dk_set_output(self._open(), source, _pointer(values), batch))
             self._check(self._engine.dk_forward_layer(self._open(), index, batch))
+            self._last_batch = batch
             return self._output(index, batch)
+
+    def margins(self, layer: LayerRef) -> Floats:
+        """For each image of the last run, by how much the last kept score of a [topk] layer beats the best
+        dropped one: 0 for a tie, inf when all channels are kept. Raises UsageError for another kind of layer.
+        """
+        with self._lock:
+            values = np.empty(self._last_batch, np.float32)
+            index = self._index(layer)
+            self._check(self._engine.dk_topk_margins(self._open(), index, _pointer(values), values.size))
+            return values
 
     def sources(self, layer: LayerRef) -> tuple[int, ...]:
         """Indices of the layers whose outputs `layer` reads, -1 for the network's input."""

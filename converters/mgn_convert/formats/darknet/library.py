@@ -63,6 +63,7 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "dk_predict": (c_int, [c_void_p, FLOATS, c_int]),
     "dk_put_image": (c_int, [c_void_p, c_int, POINTER(Image)]),
     "dk_output": (c_int, [c_void_p, c_int, FLOATS, c_size_t]),
+    "dk_topk_margins": (c_int, [c_void_p, c_int, FLOATS, c_size_t]),
     "dk_set_output": (c_int, [c_void_p, c_int, FLOATS, c_int]),
     "dk_forward_layer": (c_int, [c_void_p, c_int, c_int]),
 }
