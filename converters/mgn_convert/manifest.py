@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +61,29 @@ class Manifest:
     @classmethod
     def load(cls, path: Path) -> Manifest:
         """Read and check a manifest. Raises FileFormatError when it breaks the schema."""
-        import jsonschema
-
         try:
-            content = json.loads(path.read_text(encoding="utf8"))
-            jsonschema.validate(content, _schema())
+            return _parsed(path.read_text(encoding="utf8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise FileFormatError(f"{path} is not JSON", because=str(error)) from None
-        except jsonschema.ValidationError as error:
-            raise FileFormatError(
-                f"{path} is not a manifest", at=error.json_path, because=error.message
-            ) from None
-        return _from_json(content)
+        except _SchemaError as error:
+            raise FileFormatError(f"{path} is not a manifest", at=error.place, because=error.rule) from None
+
+
+class _SchemaError(Exception):
+    def __init__(self, place: str, rule: str) -> None:
+        self.place, self.rule = place, rule
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Manifest:
+    """Checking takes longer than reading, and a conversion asks for the same manifest several times."""
+    from jsonschema.exceptions import best_match
+
+    content = json.loads(text)
+    error = best_match(_validator().iter_errors(content))
+    if error is not None:
+        raise _SchemaError(error.json_path, error.message)
+    return _from_json(content)
 
 
 def manifest_path(artefact: Path) -> Path:
@@ -117,8 +128,12 @@ def _sha256(path: Path) -> str:
 
 
 @cache
-def _schema() -> Any:
-    return json.loads(resource("schemas/manifest.schema.json").read_text(encoding="utf8"))
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(
+        json.loads(resource("schemas/manifest.schema.json").read_text(encoding="utf8"))
+    )
 
 
 def _to_json(manifest: Manifest) -> dict[str, Any]:
