@@ -54,8 +54,8 @@ REFUSED = {
     "inline comment": (
         NET + "[activation]\nactivation=relu # as ever\n",
         "line 6 [activation]: unknown activation 'relu#asever'; known are linear, relu, leaky, logistic, "
-        "tanh, elu, selu, hardtan, lhtan, loggy, ramp, relie, plse, stair, relu6, swish, hardsigmoid, hardswish, "
-        "gelu, gelu_tanh, softplus, exp, log, abs",
+        "tanh, elu, selu, hardtan, lhtan, loggy, ramp, relie, plse, stair, relu6, swish, hardsigmoid, "
+        "hardswish, gelu, gelu_tanh, softplus, exp, log, abs",
     ),
     "comma number": (
         NET + "[activation]\n[shortcut]\nfrom=0\nalpha=0,5\n",
