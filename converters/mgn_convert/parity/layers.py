@@ -49,6 +49,7 @@ def compare_layers(
                 origin(name),
                 along.error,
                 alone.error,
+                min(along.cosine, alone.cosine),
                 alone.error <= tolerance,
                 alone.problem or along.problem,
             )

@@ -35,13 +35,17 @@ class InputRow:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One mapped layer. chained: run from the network's input; isolated: fed the reference's values."""
+    """One mapped layer. chained: run from the network's input; isolated: fed the reference's values.
+
+    cosine: the lower one of the two runs.
+    """
 
     tensor: str
     layer: str
     origin: str
     chained: float
     isolated: float
+    cosine: float
     passed: bool
     problem: str = ""
 
@@ -122,15 +126,16 @@ class Report:
                 "engine": self.reference_engine,
                 "own_error": _number(self.reference_own_error),
             },
-            "candidates": [_candidate(c) for c in self.candidates],
+            "candidates": [_candidate(c, self.tolerance) for c in self.candidates],
         }
 
 
-def _candidate(c: CandidateReport) -> dict[str, Any]:
+def _candidate(c: CandidateReport, tolerance: float) -> dict[str, Any]:
     return {
         "name": c.name,
         "engine": c.engine,
         "verdict": _verdict(c.passed),
+        "tolerance": tolerance,
         "exact": c.exact,
         "max_error": _number(c.max_error),
         "cosine_min": _number(c.cosine_min),
@@ -142,6 +147,7 @@ def _candidate(c: CandidateReport) -> dict[str, Any]:
                 "input": row.input,
                 "tensor": row.tensor,
                 "verdict": _verdict(row.passed),
+                "tolerance": tolerance,
                 "exact": row.exact,
                 "max_error": _number(row.error),
                 "cosine_min": _number(row.cosine),
@@ -157,9 +163,11 @@ def _candidate(c: CandidateReport) -> dict[str, Any]:
                 "layer": row.layer,
                 "origin": row.origin,
                 "verdict": _verdict(row.passed),
+                "tolerance": tolerance,
                 "chained_error": _number(row.chained),
                 "isolated_error": _number(row.isolated),
                 "max_error": _number(max(row.chained, row.isolated)),
+                "cosine_min": _number(row.cosine),
                 "problem": row.problem,
             }
             for row in c.layers

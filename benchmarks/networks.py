@@ -1,0 +1,128 @@
+"""Every network of the family through Caffe and Darknet; writes the table of the README.
+
+    python benchmarks/networks.py [--only NAME ...] [--readme README.md]
+
+noise, patterns and the example's pictures; errors are max |a - b| / max(1, max |b|), against the float64 run.
+noise, patterns and the example's pictures; errors are those of DESIGN's definition, against the float64 run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from rich.console import Console
+
+import mgn_convert
+from mgn_convert.architecture import architecture
+from mgn_convert.errors import MgnConvertError
+from mgn_convert.formats import Source
+from mgn_convert.parity.report import CandidateReport
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+PICTURES = ROOT / "examples" / "01-mgn-to-caffe-and-darknet" / "images"
+BEGIN, END = "<!-- networks: begin -->", "<!-- networks: end -->"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row: an architecture with options that its checkpoint would tell or its user give."""
+
+    arch: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dialect: str | None = None
+
+    def __str__(self) -> str:
+        options = " ".join(f"{k}={v}" for k, v in self.options.items())
+        return f"{self.arch} {options}".strip()
+
+
+CASES = [
+    Case("mgn", {"pool": "max", "activation": "relu"}),
+    Case("mgn", {"pool": "avg", "activation": "prelu"}),
+    Case("mgn-attention"),
+    Case("fastreid-mgn", {"vintage": "0.1", "ibn": True}),
+    Case("fastreid-mgn", {"vintage": "1.2", "ibn": True}),
+    Case("fastreid-bagtricks", {"vintage": "1.2"}),
+    Case("fastreid-bagtricks", {"vintage": "1.2", "ibn": True}),
+    Case("fastreid-sbs", {"vintage": "1.2"}),
+    Case("fastreid-sbs", {"vintage": "0.1", "ibn": True}),
+    Case("mudeep", {"input_size": "384x192"}),
+    Case("mudeep", {"input_size": "384x128"}),
+    Case("lagnet", dialect="bvlc-1.0"),
+]
+
+
+def make_checkpoint(case: Case, path: Path) -> None:
+    """The network's seeded weights, in float32."""
+    from seeded import seeded
+
+    with torch.device("meta"):
+        network = architecture(case.arch).build(**case.options)
+    state = seeded(network).state_dict()
+    torch.save({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
+
+
+def measure(case: Case, folder: Path) -> list[str]:
+    """The cells of a row behind the network's name."""
+    checkpoint = folder / "net.pth"
+    make_checkpoint(case, checkpoint)
+    source = Source(checkpoint, architecture=case.arch, options={k: str(v) for k, v in case.options.items()})
+    mgn_convert.convert(source, "caffe", folder, dialect=case.dialect, verify=False)
+    mgn_convert.convert(folder / "net.prototxt", "darknet", folder, verify=False)
+    report = mgn_convert.verify(source, folder / "net.prototxt", folder / "net.cfg", images=PICTURES)
+    caffe, darknet = report.candidates
+    layers = (folder / "net.prototxt").read_text().count("\nlayer {")
+    sections = (folder / "net.cfg").read_text().count("\n[") - 1
+    return [
+        f"{report.reference_own_error:.1e}",
+        _cell(caffe, layers, (folder / "net.caffemodel").stat().st_size),
+        _cell(darknet, sections, (folder / "net.weights").stat().st_size),
+    ]
+
+
+def _cell(candidate: CandidateReport, layers: int, size: int) -> str:
+    verdict = "exact" if candidate.exact else ("pass" if candidate.passed else "FAIL")
+    figures = f"{candidate.own_error:.1e}, 1 - {1 - candidate.cosine_min:.0e}"
+    return f"{figures}, {layers} layers, {size / 1e6:.0f} MB, {verdict}"
+
+
+@click.command()
+@click.option("--only", multiple=True, help="Part of a row's name; repeatable.")
+@click.option(
+    "--readme", type=click.Path(path_type=Path, exists=True), help="Write the table into this file."
+)
+def main(only: tuple[str, ...], readme: Path | None) -> None:
+    """Print the table as Markdown."""
+    lines = [
+        "| network | PyTorch | Caffe: error, cosine, layers, size | Darknet: the same |",
+        "|---|---|---|---|",
+    ]
+    for case in CASES:
+        if only and not any(part in str(case) for part in only):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                cells = measure(case, Path(folder))
+            except MgnConvertError as error:
+                cells = [error.what.replace("|", "/"), "", ""]
+        lines.append(f"| `{case}` | " + " | ".join(cells) + " |")
+        Console(stderr=True).print(lines[-1], markup=False)
+    table = "\n".join(lines)
+    print(table)
+    if readme is not None:
+        text = readme.read_text()
+        head, _, rest = text.partition(BEGIN)
+        _, _, tail = rest.partition(END)
+        readme.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
