@@ -5,7 +5,7 @@ import pytest
 
 from mgn_convert.graph import Graph, GraphBuilder, Origin, rewrite
 from mgn_convert.passes.constants import fold_constants
-from mgn_convert.passes.expansions import arithmetic, conv, elementwise, norm, pool, shape
+from mgn_convert.passes.expansions import arithmetic, conv, elementwise, matrix, norm, pool, select, shape
 
 C, H, W = 6, 9, 7
 X = (C, H, W)
@@ -83,6 +83,48 @@ CASES = [
     ),
     (arithmetic.spread_operand, "mul", [X, (1, 1, W)], {}),
     (arithmetic.spread_operand, "mul", [(C, 1, 1), (1, H, W)], {}),
+    (arithmetic.spread_operand, "add", [(C, 1, 1), (1, H, W)], {}),
+    (arithmetic.spread_operand, "add", [X, (1, 1, 1)], {}),
+    (arithmetic.spread_operand, "add", [(1, 5), (4, 1)], {}),
+    (arithmetic.spread_operand, "mul", [(1, 3, 1, 4), (2, 3, 5, 1)], {}),
+    *(
+        (shape.permute_by_conv, "permute", [dims], {"order": order})
+        for dims, order in (
+            ((8, 3), (0, 2, 1)),
+            ((3, 8), (0, 2, 1)),
+            (X, (0, 2, 3, 1)),
+            (X, (0, 3, 1, 2)),
+            (X, (0, 3, 2, 1)),
+            (X, (0, 2, 1, 3)),
+            ((5, 1, 3), (0, 3, 2, 1)),
+            ((3, 2, 4, 5), (0, 4, 2, 1, 3)),
+        )
+    ),
+    *(
+        (matrix.matmul_in_rows, "matmul", shapes, {})
+        for shapes in (
+            [(4, 5), (5, 17)],
+            [(4, 5), (5, 3)],
+            [(4, 5), (5, 1)],
+            [(4, 1), (1, 3)],
+            [(1, 5), (5, 20)],
+            [(2, 3, 4, 5), (2, 3, 5, 16)],
+            [(2, 4, 5), (2, 5, 3)],
+            [(130, 100), (100, 110)],
+        )
+    ),
+    *(
+        (select.max_unpool_by_phases, "max_unpool", [pooled, dims], {"kernel": kernel, "stride": stride})
+        for pooled, dims, kernel, stride in (
+            ((C, 4, 3), (C, 8, 6), (2, 2), (2, 2)),
+            ((C, 4, 3), X, (2, 2), (2, 2)),
+            ((2, 2, 3), (2, 8, 10), (2, 3), (4, 3)),
+            ((1, 9, 7), (1, 9, 7), (1, 1), (1, 1)),
+        )
+    ),
+    (select.top_channels_by_rounds, "top_channels", [(20, 4, 3), (20,)], {"k": 6}),
+    (select.top_channels_by_rounds, "top_channels", [(20, 4), (20,)], {"k": 1}),
+    (select.top_channels_by_rounds, "top_channels", [(5,), (5,)], {"k": 5}),
 ]
 
 
@@ -144,7 +186,12 @@ def test_matmul_by_a_constant_is_linear():
         (shape.reduce_by_pool, "reduce", [X], {"kind": "sum", "axes": (0, 1)}),
         (shape.pad_by_conv, "pad", [X], {"padding": (1, 1, 1, 1), "value": np.inf}),
         (elementwise.gelu_erf, "gelu", [X], {"approximate": "tanh"}),
-        (arithmetic.spread_operand, "mul", [(4, 5), (1, 5)], {}),
+        (arithmetic.spread_operand, "mul", [X, X], {}),
+        (shape.permute_by_conv, "permute", [X], {"order": (1, 0, 2, 3)}),
+        (shape.permute_by_conv, "permute", [(2100, 2101)], {"order": (0, 2, 1)}),
+        (matrix.matmul_in_rows, "matmul", [(2048, 288), (288, 2048)], {}),
+        (matrix.matmul_in_rows, "matmul", [(3, 4, 5), (1, 5, 4)], {}),
+        (select.top_channels_by_rounds, "top_channels", [(80, 2), (80,)], {"k": 65}),
         (arithmetic.constant_to_scale, "add", [X, X], {}),
         (arithmetic.matmul_by_constant, "matmul", [(4, 5), (5, 3)], {}),
     ],

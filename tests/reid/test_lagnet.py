@@ -1,16 +1,15 @@
 """LAG-Net against the keys of a published checkpoint and golden embeddings of the original network."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from seeded import normalised, seeded, seeded_images
+from agreement import assert_agreement
+from seeded import GOLDEN, assert_golden, normalised, seeded, seeded_images
 
+from mgn_convert.formats.pytorch.capture import capture
 from mgn_reid.models.lagnet import ARCHITECTURE, MAPS, AttentionMaps, LAGNet, _drop, _look
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
 
 
 def on_meta(**options):
@@ -42,18 +41,7 @@ def test_infer_reads_the_options_from_the_shapes(published):
 
 def test_embeddings_are_those_of_the_original():
     network = seeded(on_meta())
-    images = normalised(seeded_images(384, 128))
-    golden = np.load(GOLDEN / "lagnet.npz")
-    with torch.no_grad():
-        raw = network(torch.from_numpy(images))[0].numpy()
-        flipped = network(torch.from_numpy(images[:, :, :, ::-1].copy()))[0].numpy()
-    total = raw + flipped
-    np.testing.assert_allclose(raw, golden["raw"], rtol=1e-9, atol=1e-9 * abs(golden["raw"]).max())
-    np.testing.assert_allclose(
-        flipped, golden["raw_flip"], rtol=1e-9, atol=1e-9 * abs(golden["raw_flip"]).max()
-    )
-    embedding = total / np.linalg.norm(total, axis=1, keepdims=True)
-    np.testing.assert_allclose(embedding, golden["embedding"], rtol=1e-9, atol=1e-10)
+    assert_golden(network, "lagnet", normalised(seeded_images(384, 128)))
 
 
 def test_export_chooses_the_channels_in_the_graph():
@@ -72,6 +60,23 @@ def test_maps_are_the_channels_with_the_largest_sums_of_each_image():
     positive = np.maximum(images.numpy() / np.sqrt(1 + 1e-3), 0)
     order = np.argsort(-positive.sum(axis=(2, 3)), axis=1)[:, :MAPS]
     np.testing.assert_allclose(found, np.take_along_axis(positive, order[:, :, None, None], axis=1))
+
+
+def test_the_maps_and_the_look_become_an_equal_graph():
+    class Local(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attentions = AttentionMaps(channels=31)
+
+        def forward(self, x):
+            return _look(x, self.attentions(x))
+
+    network = seeded(Local())
+    captured = capture(network, (31, 5, 3))
+    assert_agreement(network, captured, (31, 5, 3), tolerance=1e-11)
+    chosen = captured.graph.node("attentions.gather")
+    assert (chosen.op, chosen.attrs["k"], chosen.shape) == ("top_channels", MAPS, (1, MAPS, 5, 3))
+    assert chosen.inputs == ("attentions.relu", "attentions.sum")
 
 
 def test_a_look_is_the_mean_and_maximum_of_features_plus_map():

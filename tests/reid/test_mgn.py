@@ -1,17 +1,14 @@
 """MGN against the keys of published checkpoints and golden embeddings of the original network."""
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from seeded import normalised, seeded, seeded_images
+from seeded import GOLDEN, assert_golden, normalised, seeded, seeded_images
 
-from mgn_reid.models.mgn import ARCHITECTURE, MGN
+from mgn_reid.models.mgn import ARCHITECTURE, HEADS, MGN
 from mgn_reid.models.resnet import resnet18, resnet50
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
 VARIANTS = {
     "mgn_seathiefwang_relu_max": {"pool": "max"},
     "mgn_seathiefwang_relu_avg": {"pool": "avg"},
@@ -37,28 +34,50 @@ def test_keys_are_those_of_the_checkpoints(name):
 @pytest.mark.parametrize("name", ["mgn_seathiefwang_relu_max", "mgn_lwplw_prelu_avg"])
 def test_embeddings_are_those_of_the_original(name):
     network = seeded(on_meta(**VARIANTS[name]))
-    images = normalised(seeded_images(384, 128))
-    golden = np.load(GOLDEN / f"{name}.npz")
-    with torch.no_grad():
-        raw = network(torch.from_numpy(images))[0].numpy()
-        flipped = network(torch.from_numpy(images[:, :, :, ::-1].copy()))[0].numpy()
-    total = raw + flipped
-    np.testing.assert_allclose(raw, golden["raw"], rtol=1e-9, atol=1e-9 * abs(golden["raw"]).max())
-    np.testing.assert_allclose(
-        flipped, golden["raw_flip"], rtol=1e-9, atol=1e-9 * abs(golden["raw_flip"]).max()
-    )
-    embedding = total / np.linalg.norm(total, axis=1, keepdims=True)
-    np.testing.assert_allclose(embedding, golden["embedding"], rtol=1e-9, atol=1e-10)
+    assert_golden(network, name, normalised(seeded_images(384, 128)))
 
 
 def test_infer_reads_the_options_from_the_shapes():
     shapes = shapes_of(on_meta(num_classes=702, activation="prelu", features=128))
-    assert ARCHITECTURE.infer(shapes) == {"features": 128, "activation": "prelu", "num_classes": 702}
+    assert ARCHITECTURE.infer(shapes) == {
+        "features": 128,
+        "activation": "prelu",
+        "tied": False,
+        "num_classes": 702,
+    }
 
 
 def test_infer_does_without_heads():
     shapes = {k: s for k, s in shapes_of(on_meta()).items() if not k.startswith("fc_")}
-    assert ARCHITECTURE.infer(shapes) == {"features": 256, "activation": "relu"}
+    assert ARCHITECTURE.infer(shapes) == {"features": 256, "activation": "relu", "tied": False}
+
+
+def test_relatives_with_one_reduction_are_the_same_network():
+    """Keys `backbone.*` and `reduction.*`: MGN whose eight reductions hold the same numbers."""
+    torch.manual_seed(3)
+    tied = MGN(num_classes=2, tied=True, trunk="backbone", input_size="96x32").eval()
+    shapes = shapes_of(tied)
+    assert {k.partition(".")[0] for k in shapes} == {"backbone", "p1", "p2", "p3", "reduction", *HEADS}
+    assert ARCHITECTURE.infer(shapes) == {
+        "features": 256,
+        "activation": "relu",
+        "tied": True,
+        "trunk": "backbone",
+        "num_classes": 2,
+    }
+    plain = MGN(num_classes=2, input_size="96x32").eval()
+    weights = {}
+    for key in plain.state_dict():
+        part, _, rest = key.partition(".")
+        names = {"backone": "backbone", **{f"reduction_{k}": "reduction" for k in range(8)}}
+        weights[key] = tied.state_dict()[f"{names.get(part, part)}.{rest}"]
+    plain.load_state_dict(weights)
+    images = torch.randn(2, 3, 96, 32)
+    with torch.no_grad():
+        pairs = list(zip(tied(images), plain(images), strict=True))
+    assert all(torch.equal(a, b) for a, b in pairs)
+    tied.reset_reductions_and_heads()
+    assert not tied.reduction[1].bias.any()
 
 
 def test_output_is_a_tuple_of_twelve_and_another_size_works():

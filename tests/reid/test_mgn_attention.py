@@ -1,16 +1,14 @@
 """MGN with attention against the keys of a published checkpoint and golden embeddings of the original."""
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from seeded import normalised, seeded, seeded_images
+from agreement import assert_agreement
+from seeded import GOLDEN, assert_golden, normalised, seeded, seeded_images
 
-from mgn_reid.models.mgn_attention import ARCHITECTURE, AttentionMGN, PlaceWeights
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
+from mgn_convert.formats.pytorch.capture import capture
+from mgn_reid.models.mgn_attention import ARCHITECTURE, AttentionMGN, JointAttention, PlaceWeights
 
 
 def on_meta(**options):
@@ -38,18 +36,7 @@ def test_infer_reads_the_options_from_the_shapes(published):
 
 def test_embeddings_are_those_of_the_original():
     network = seeded(on_meta())
-    images = normalised(seeded_images(384, 128))
-    golden = np.load(GOLDEN / "mgn_lwplw_attention_avg.npz")
-    with torch.no_grad():
-        raw = network(torch.from_numpy(images))[0].numpy()
-        flipped = network(torch.from_numpy(images[:, :, :, ::-1].copy()))[0].numpy()
-    total = raw + flipped
-    np.testing.assert_allclose(raw, golden["raw"], rtol=1e-9, atol=1e-9 * abs(golden["raw"]).max())
-    np.testing.assert_allclose(
-        flipped, golden["raw_flip"], rtol=1e-9, atol=1e-9 * abs(golden["raw_flip"]).max()
-    )
-    embedding = total / np.linalg.norm(total, axis=1, keepdims=True)
-    np.testing.assert_allclose(embedding, golden["embedding"], rtol=1e-9, atol=1e-10)
+    assert_golden(network, "mgn_lwplw_attention_avg", normalised(seeded_images(384, 128)))
 
 
 def test_export_keeps_the_unpooling():
@@ -67,6 +54,19 @@ def test_unpooling_lands_where_the_first_maximum_was():
     pooled, places = weights.pool1(torch.ones(1, 1, 4, 6))
     wide = weights.unpool1(pooled, places, output_size=(4, 6))
     assert wide.nonzero()[:, 2:].tolist() == [[0, 0], [0, 2], [0, 4], [2, 0], [2, 2], [2, 4]]
+
+
+def test_the_attention_becomes_an_equal_graph():
+    network = seeded(JointAttention(64, hidden=5))
+    captured = capture(network, (64, 14, 9))
+    assert_agreement(network, captured, (64, 14, 9), tolerance=1e-11)
+    unpool = captured.graph.node("stn.unpool1")
+    assert (unpool.op, unpool.inputs, unpool.shape) == (
+        "max_unpool",
+        ("stn.relu_2", "stn.relu"),
+        (1, 4, 12, 7),
+    )
+    assert captured.graph.node("stn.pool1").shape == (1, 4, 6, 3)
 
 
 def test_output_is_a_tuple_of_twelve_and_another_size_and_batch_work():

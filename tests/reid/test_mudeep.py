@@ -1,16 +1,15 @@
 """MuDeep against the keys of a published checkpoint and golden embeddings of the original network."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from seeded import normalised, seeded, seeded_images
+from agreement import assert_agreement
+from seeded import GOLDEN, assert_golden, normalised, seeded, seeded_images
 
+from mgn_convert.formats.pytorch.capture import capture
 from mgn_reid.models.mudeep import ARCHITECTURE, LeaderAttention, MuDeep
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
 
 
 def on_meta(**options):
@@ -37,20 +36,7 @@ def test_infer_reads_the_options_from_the_shapes():
 
 def test_embeddings_are_those_of_the_original():
     network = seeded(on_meta(input_size="384x128"))
-    for gamma in (network.gamma1, network.gamma2, network.gamma3):
-        torch.nn.init.constant_(gamma, 0.5)
-    images = normalised(seeded_images(384, 128))
-    golden = np.load(GOLDEN / "mudeep_v2_384x128.npz")
-    with torch.no_grad():
-        raw = network(torch.from_numpy(images))[0].numpy()
-        flipped = network(torch.from_numpy(images[:, :, :, ::-1].copy()))[0].numpy()
-    total = raw + flipped
-    np.testing.assert_allclose(raw, golden["raw"], rtol=1e-9, atol=1e-9 * abs(golden["raw"]).max())
-    np.testing.assert_allclose(
-        flipped, golden["raw_flip"], rtol=1e-9, atol=1e-9 * abs(golden["raw_flip"]).max()
-    )
-    embedding = total / np.linalg.norm(total, axis=1, keepdims=True)
-    np.testing.assert_allclose(embedding, golden["embedding"], rtol=1e-9, atol=1e-10)
+    assert_golden(network, "mudeep_v2_384x128", normalised(seeded_images(384, 128)))
 
 
 def test_export_has_the_products_and_softmaxes():
@@ -70,6 +56,13 @@ def test_attention_rows_are_a_softmax_of_products_of_channels():
     product = np.einsum("cl,nlp,dm,nmp->ncd", one, flat, two, flat)
     wanted = np.exp(product) / np.exp(product).sum(axis=2, keepdims=True)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_the_attention_becomes_an_equal_graph():
+    network = seeded(LeaderAttention(leader=5, channels=7))
+    captured = capture(network, (5, 4, 3))
+    assert_agreement(network, captured, (5, 4, 3), tolerance=1e-11)
+    assert [n.op for n in captured.graph][-3:] == ["permute", "matmul", "softmax"]
 
 
 def test_output_is_a_tuple_of_sixteen_and_another_size_and_batch_work():

@@ -1,10 +1,24 @@
 """The deterministic weights and pictures under which the golden embeddings were computed."""
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "seed"
+
+_FIXED = {
+    "num_batches_tracked": np.int64(0),
+    "p": np.float64(3.2),
+    "gamma1": np.float64(0.5),
+    "gamma2": np.float64(0.5),
+    "gamma3": np.float64(0.5),
+    "pixel_mean": np.float32([123.675, 116.28, 103.53]).astype(np.float64),
+    "pixel_std": np.float32([58.395, 57.12, 57.375]).astype(np.float64),
+}
+"""Leaf of a key -> its numbers, where they are not drawn. Networks keep those of pixels in float32."""
 
 
 def seeded_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
@@ -22,8 +36,9 @@ def seeded(network: nn.Module) -> nn.Module:
 def _drawn(key: str, shape: tuple[int, ...]) -> np.ndarray:
     random = np.random.RandomState(zlib.crc32(key.encode()))
     leaf = key.rpartition(".")[2]
-    if leaf == "num_batches_tracked":
-        return np.zeros(shape, np.int64)
+    if leaf in _FIXED:
+        numbers = _FIXED[leaf]
+        return np.broadcast_to(numbers.reshape(-1, 1, 1) if numbers.ndim else numbers, shape).copy()
     if leaf == "running_var":
         return np.asarray(random.uniform(0.5, 1.5, shape))
     if leaf in ("running_mean", "bias"):
@@ -45,3 +60,20 @@ def normalised(images: np.ndarray) -> np.ndarray:
     """Pictures as networks with ImageNet's mean and deviation take them, float64."""
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     return (images / 255 - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1)
+
+
+def assert_golden(network: nn.Module, name: str, images: np.ndarray) -> None:
+    """The seeded network's embeddings of `images`, of their mirror images and of both are the recorded ones.
+
+    images: as the network takes them. The tolerance is relative: float64 sums in another order.
+    """
+    golden = np.load(GOLDEN / f"{name}.npz")
+    found = {}
+    with torch.no_grad():
+        for key, pictures in (("raw", images), ("raw_flip", images[:, :, :, ::-1].copy())):
+            result = network(torch.from_numpy(pictures))
+            found[key] = (result if isinstance(result, torch.Tensor) else result[0]).numpy()
+    total = found["raw"] + found["raw_flip"]
+    found["embedding"] = total / np.linalg.norm(total, axis=1, keepdims=True)
+    for key, array in found.items():
+        np.testing.assert_allclose(array, golden[key], rtol=1e-9, atol=1e-9 * abs(golden[key]).max())

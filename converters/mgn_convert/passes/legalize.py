@@ -11,6 +11,10 @@ from mgn_convert.graph import Graph, GraphBuilder, Node, Value, rewrite
 
 Expansion = Callable[[GraphBuilder, Node, tuple[Value, ...]], "Value | None"]
 Check = Callable[[Graph, Node], "str | None"]
+Pass = Callable[[Graph], Graph]
+Remedy = Callable[[Node, tuple[Value, ...]], str]
+
+_REMEDY = 'another --dialect, or add a rule: CONTRIBUTING.md, "Add an op"'
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Target:
     expansions: op -> functions tried in turn; each rebuilds a node from simpler ones under the node's name,
     or returns None when it does not apply.
     dialect: the destination's options as data, read by its writer.
+    prepare: passes over the whole graph that come first.
+    remedy: (node, inputs) -> what to try where a node fits in no way; empty where nothing is known to help.
     """
 
     format: str
@@ -28,6 +34,8 @@ class Target:
     lacks: Check
     expansions: Mapping[str, tuple[Expansion, ...]] = field(default_factory=dict)
     dialect: Mapping[str, Any] = field(default_factory=dict)
+    prepare: tuple[Pass, ...] = ()
+    remedy: Remedy = lambda node, inputs: ""
 
 
 def legalize(graph: Graph, target: Target, *, rounds: int = 8) -> Graph:
@@ -36,6 +44,8 @@ def legalize(graph: Graph, target: Target, *, rounds: int = 8) -> Graph:
     Expansions apply until every node fits, at most `rounds` times over.
     Raises UnsupportedError with one entry per node that fits in no way.
     """
+    for rebuild in target.prepare:
+        graph = rebuild(graph)
     for _ in range(rounds):
         reasons = {n.name: reason for n in graph.nodes if (reason := target.lacks(graph, n)) is not None}
         if not reasons:
@@ -75,5 +85,5 @@ def _refusal(node: Node, inputs: tuple[Value, ...], target: Target, reason: str)
         at=str(node.origin) or node.name,
         because=reason,
         got=f"{attrs} {shapes} -> {'x'.join(map(str, node.shape))}".strip(),
-        remedy='another --dialect, or add a rule: CONTRIBUTING.md, "Add an op"',
+        remedy=target.remedy(node, inputs) or _REMEDY,
     )

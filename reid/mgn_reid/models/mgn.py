@@ -29,6 +29,8 @@ class MGN(nn.Module):
     pool: "max", as in the paper, or "avg". A checkpoint does not tell which it was trained with.
     activation: "relu" or "prelu", at the end of the reductions.
     features: width of a reduction; the embedding is eight times as wide.
+    tied: whether the eight reductions are one, with the keys `reduction.*`.
+    trunk: name of what the branches share, "backone" or "backbone".
     input_size: (H, W) or "HxW"; H a multiple of 96, W of 32. Raises ValueError otherwise.
     """
 
@@ -39,16 +41,19 @@ class MGN(nn.Module):
         activation: str = "relu",
         features: int = 256,
         input_size: tuple[int, int] | str = INPUT_SIZE,
+        tied: bool = False,
+        trunk: str = "backone",
     ) -> None:
         super().__init__()
-        height, width = _map_size(input_size)
+        height, width = (n // 16 for n in image_size(input_size, "MGN", (96, 32)))
         window = _POOLS[pool]
         resnet = resnet50()
         tail, last = resnet.layer3[1:], resnet.layer4
         whole = _without_stride(copy.deepcopy(last))
 
         stem = (resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
-        self.backone = nn.Sequential(*stem, resnet.layer1, resnet.layer2, resnet.layer3[0])
+        self.trunk = trunk
+        setattr(self, trunk, nn.Sequential(*stem, resnet.layer1, resnet.layer2, resnet.layer3[0]))
         self.p1 = nn.Sequential(nn.Sequential(*tail), last)
         self.p2 = nn.Sequential(copy.deepcopy(self.p1[0]), whole)
         self.p3 = nn.Sequential(copy.deepcopy(self.p1[0]), copy.deepcopy(whole))
@@ -59,43 +64,43 @@ class MGN(nn.Module):
         self.pool_halves = window((height // 2, width))
         self.pool_thirds = window((height // 3, width))
 
-        for k in range(8):
-            setattr(self, f"reduction_{k}", _reduction(features, activation))
+        for name in ["reduction"] if tied else [f"reduction_{k}" for k in range(8)]:
+            setattr(self, name, _reduction(features, activation))
         for name in HEADS:
             setattr(self, name, nn.Linear(features, num_classes))
+
+    def shared_map(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to what the three branches take, (N, 1024, H / 16, W / 16)."""
+        return getattr(self, self.trunk)(x)
+
+    def reductions(self) -> list[nn.Module]:
+        """Eight, in the order of the embedding; the same one eight times if they are tied."""
+        tied = getattr(self, "reduction", None)
+        return [tied or getattr(self, f"reduction_{k}") for k in range(8)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(embedding (N, 8 * features), g1, g2, g3 (N, features), eight logits (N, num_classes)).
 
         The embedding is g1, g2, g3, the halves and the thirds from top to bottom.
         """
-        x = self.backone(x)
+        x = self.shared_map(x)
         p1, p2, p3 = self.p1(x), self.p2(x), self.p3(x)
 
-        zg_p1, zg_p2, zg_p3 = self.pool_g1(p1), self.pool_g2(p2), self.pool_g3(p3)
-        zp2 = self.pool_halves(p2)
-        z0_p2, z1_p2 = zp2[:, :, 0:1, :], zp2[:, :, 1:2, :]
-        zp3 = self.pool_thirds(p3)
-        z0_p3, z1_p3, z2_p3 = zp3[:, :, 0:1, :], zp3[:, :, 1:2, :], zp3[:, :, 2:3, :]
-
-        fg_p1 = self.reduction_0(zg_p1).squeeze(dim=3).squeeze(dim=2)
-        fg_p2 = self.reduction_1(zg_p2).squeeze(dim=3).squeeze(dim=2)
-        fg_p3 = self.reduction_2(zg_p3).squeeze(dim=3).squeeze(dim=2)
-        f0_p2 = self.reduction_3(z0_p2).squeeze(dim=3).squeeze(dim=2)
-        f1_p2 = self.reduction_4(z1_p2).squeeze(dim=3).squeeze(dim=2)
-        f0_p3 = self.reduction_5(z0_p3).squeeze(dim=3).squeeze(dim=2)
-        f1_p3 = self.reduction_6(z1_p3).squeeze(dim=3).squeeze(dim=2)
-        f2_p3 = self.reduction_7(z2_p3).squeeze(dim=3).squeeze(dim=2)
-
-        vectors = (fg_p1, fg_p2, fg_p3, f0_p2, f1_p2, f0_p3, f1_p3, f2_p3)
-        embedding = torch.cat(vectors, dim=1)
+        whole = (self.pool_g1(p1), self.pool_g2(p2), self.pool_g3(p3))
+        halves, thirds = self.pool_halves(p2), self.pool_thirds(p3)
+        parts = [halves[:, :, i : i + 1] for i in range(2)] + [thirds[:, :, i : i + 1] for i in range(3)]
+        pooled = (*whole, *parts)
+        vectors = [
+            reduce(p).squeeze(3).squeeze(2) for reduce, p in zip(self.reductions(), pooled, strict=True)
+        ]
         logits = [getattr(self, name)(vector) for name, vector in zip(HEADS, vectors, strict=True)]
-        return (embedding, fg_p1, fg_p2, fg_p3, *logits)
+        return (torch.cat(vectors, dim=1), *vectors[:3], *logits)
 
     def reset_reductions_and_heads(self) -> None:
         """The random start that training wants for everything that ImageNet weights do not cover."""
-        for k in range(8):
-            conv, norm = getattr(self, f"reduction_{k}")[:2]
+        for reduction in dict.fromkeys(self.reductions()):
+            assert isinstance(reduction, nn.Sequential)
+            conv, norm = reduction[:2]
             nn.init.kaiming_normal_(conv.weight, mode="fan_in")
             nn.init.normal_(norm.weight, mean=1.0, std=0.02)
             nn.init.zeros_(norm.bias)
@@ -113,15 +118,24 @@ HEADS = (
 """Training's classifiers, in the order of the vectors that they take; each takes `features` numbers."""
 
 
-def _map_size(input_size: tuple[int, int] | str) -> tuple[int, int]:
+def image_size(
+    given: tuple[int, int] | str, network: str, multiples: tuple[int, int], example: str = "384x128"
+) -> tuple[int, int]:
+    """(height, width) of `given`, which may be "HxW".
+
+    Raises ValueError unless they are multiples of `multiples`, saying that `network` takes nothing else.
+    """
     try:
-        size = input_size.split("x") if isinstance(input_size, str) else input_size
-        height, width = (int(n) for n in size)
+        height, width = (int(n) for n in (given.split("x") if isinstance(given, str) else given))
     except ValueError:
-        raise ValueError(f"input_size is HxW such as 384x128, not {input_size!r}") from None
-    if height < 96 or width < 32 or height % 96 or width % 32:
-        raise ValueError(f"MGN takes heights that are multiples of 96 and widths of 32, not {height}x{width}")
-    return height // 16, width // 16
+        raise ValueError(f"input_size is HxW such as {example}, not {given!r}") from None
+    rows, columns = multiples
+    if height < rows or width < columns or height % rows or width % columns:
+        raise ValueError(
+            f"{network} takes heights that are multiples of {rows} and widths of {columns},"
+            f" not {height}x{width}"
+        )
+    return height, width
 
 
 def _without_stride(stage: nn.Sequential) -> nn.Sequential:
@@ -137,9 +151,13 @@ def _reduction(features: int, activation: str) -> nn.Sequential:
 
 def _infer(shapes: Shapes) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
-    if "reduction_0.0.weight" in shapes:
-        found["features"] = shapes["reduction_0.0.weight"][0]
-        found["activation"] = "prelu" if "reduction_0.2.weight" in shapes else "relu"
+    first = next((r for r in ("reduction_0", "reduction") if f"{r}.0.weight" in shapes), None)
+    if first is not None:
+        found["features"] = shapes[f"{first}.0.weight"][0]
+        found["activation"] = "prelu" if f"{first}.2.weight" in shapes else "relu"
+        found["tied"] = first == "reduction"
+    if "backbone.0.weight" in shapes:
+        found["trunk"] = "backbone"
     if f"{HEADS[0]}.weight" in shapes:
         found["num_classes"] = shapes[f"{HEADS[0]}.weight"][0]
     return found
@@ -154,6 +172,7 @@ ARCHITECTURE = Architecture(
     options={
         "pool": Option("max", ("max", "avg"), "pooling; checkpoints do not tell it, the paper has max"),
         "activation": Option("relu", ("relu", "prelu"), "end of the reductions; checkpoints tell"),
+        "tied": Option(False, (False, True), "one reduction instead of eight; checkpoints tell"),
         "input_size": Option("384x128", (), "HxW of the images; H a multiple of 96, W of 32"),
     },
     infer=_infer,

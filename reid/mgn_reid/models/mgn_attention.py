@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from mgn_convert.architecture import Architecture, Option
+from mgn_convert.architecture import Architecture, Option, Shapes
 from mgn_reid.models.mgn import ARCHITECTURE as MGN_ARCHITECTURE
-from mgn_reid.models.mgn import HEADS, INPUT_SIZE, MGN
+from mgn_reid.models.mgn import INPUT_SIZE, MGN
 
 UNUSED = {
     "layer3_1.": "forward never enters the first copy of stage 3",
@@ -113,25 +114,19 @@ class AttentionMGN(MGN):
         for branch in (self.p1, self.p2, self.p3):
             branch[0] = nn.Sequential(_counted_from_one(branch[0]))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(embedding (N, 8 * features), g1, g2, g3 (N, features), eight logits (N, num_classes))."""
+    def shared_map(self, x: Tensor) -> Tensor:
         x = self.attention1(self.backone(x))
-        x = self.layer3_0(self.attention2(self.layer2(x)))
-        p1, p2, p3 = self.p1(x), self.p2(x), self.p3(x)
-
-        whole = (self.pool_g1(p1), self.pool_g2(p2), self.pool_g3(p3))
-        halves, thirds = self.pool_halves(p2), self.pool_thirds(p3)
-        parts = [halves[:, :, i : i + 1] for i in range(2)] + [thirds[:, :, i : i + 1] for i in range(3)]
-        vectors = [
-            getattr(self, f"reduction_{k}")(pooled).squeeze(3).squeeze(2)
-            for k, pooled in enumerate((*whole, *parts))
-        ]
-        logits = [getattr(self, name)(vector) for name, vector in zip(HEADS, vectors, strict=True)]
-        return (torch.cat(vectors, dim=1), *vectors[:3], *logits)
+        return self.layer3_0(self.attention2(self.layer2(x)))
 
 
 def _counted_from_one(stage: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(OrderedDict((str(i), block) for i, block in enumerate(stage, start=1)))
+
+
+def _infer(shapes: Shapes) -> Mapping[str, Any]:
+    """What MGN's keys tell, but for how its relatives differ."""
+    told = MGN_ARCHITECTURE.infer(shapes)
+    return {key: told[key] for key in ("features", "activation", "num_classes") if key in told}
 
 
 ARCHITECTURE = Architecture(
@@ -147,7 +142,7 @@ ARCHITECTURE = Architecture(
         "activation": replace(MGN_ARCHITECTURE.options["activation"], default="prelu"),
         "input_size": Option("384x128", (), "HxW of the images; H a multiple of 96, W of 32 and at least 64"),
     },
-    infer=MGN_ARCHITECTURE.infer,
+    infer=_infer,
     ignored=UNUSED,
     output="0",
 )

@@ -18,6 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mgn_convert.architecture import Architecture, Option, Shapes
 from mgn_convert.preprocess import Preprocessing
+from mgn_reid.models.mgn import image_size
 from mgn_reid.models.resnet import Bottleneck, resnet50
 
 INPUT_SIZE = (384, 192)
@@ -68,7 +69,7 @@ class MuDeep(nn.Module):
         self, num_classes: int = 751, features: int = 512, input_size: tuple[int, int] | str = INPUT_SIZE
     ) -> None:
         super().__init__()
-        _check(input_size)
+        image_size(input_size, "MuDeep", (48, 16), "384x192")
         resnet = resnet50()
         self.conv = _named(conv=resnet.conv1, bn=resnet.bn1, relu=resnet.relu, pool=resnet.maxpool)
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
@@ -114,18 +115,6 @@ def _heads(scale: int) -> tuple[str, ...]:
 
 def _named(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
-
-
-def _check(input_size: tuple[int, int] | str) -> None:
-    try:
-        size = input_size.split("x") if isinstance(input_size, str) else input_size
-        height, width = (int(n) for n in size)
-    except ValueError:
-        raise ValueError(f"input_size is HxW such as 384x192, not {input_size!r}") from None
-    if height < 48 or width < 16 or height % 48 or width % 16:
-        raise ValueError(
-            f"MuDeep takes heights that are multiples of 48 and widths of 16, not {height}x{width}"
-        )
 
 
 def _infer(shapes: Shapes) -> Mapping[str, Any]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
+from agreement import assert_agreement
 from torch import nn
 
 from mgn_convert.formats.pytorch.capture import Captured, capture
@@ -40,17 +40,7 @@ def agrees():
     def check(thing, shape=(6, 8, 5), *, output=None, low=-2.0, high=2.0, **weights) -> Captured:
         network = network_of(thing, weights)
         captured = capture(network, shape, output=output)
-        images = np.random.default_rng(7).uniform(low, high, (3, *shape))
-        for count in (1, 3):
-            with torch.no_grad():
-                result = network(torch.from_numpy(images[:count]))
-            wanted = [t for t in torch.utils._pytree.tree_leaves(result) if isinstance(t, torch.Tensor)]
-            got = captured.graph.run({captured.graph.inputs[0].name: images[:count]})
-            if output is None:
-                assert len(wanted) == len(captured.program.outputs)
-            for array, tensor in zip(got.values(), wanted, strict=output is None):
-                assert array.shape == tuple(tensor.shape)
-                np.testing.assert_allclose(array, tensor.numpy(), rtol=1e-12, atol=1e-12)
+        assert_agreement(network, captured, shape, low=low, high=high, all_outputs=output is None)
         return captured
 
     return check

@@ -60,6 +60,8 @@ def test_a_reflecting_pad_is_refused(refused):
     )
 
 
-def test_a_one_dimensional_convolution_is_refused(refused):
-    message = refused(nn.Sequential(nn.Flatten(2), nn.Conv1d(6, 4, 3)))
-    assert "aten.conv1d.default cannot be read" in message
+@pytest.mark.parametrize(
+    "module", [nn.Conv1d(6, 4, 3, 2, 1), nn.Conv1d(6, 6, 2, dilation=2, groups=3, bias=False)], ids=repr
+)
+def test_one_axis(agrees, module):
+    agrees(module, (6, 11))

@@ -53,3 +53,31 @@ def test_a_constant_on_either_side(agrees):
     agrees(lambda x, w: x @ w, w=torch.zeros(5, 3))
     agrees(lambda x, w: w @ x, w=torch.zeros(4, 8))
     agrees(lambda x, w, b: torch.addmm(b, x.flatten(1), w), w=torch.zeros(240, 3), b=torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("equation", "channels"),
+    [
+        ("nchw,ndhw->ncd", 4),
+        ("nchw,nchw->nc", 6),
+        ("nchw,nchw->nwhc", 6),
+        ("nchw,ncdw->nchd", 6),
+        ("nchw,ndhw->ndc", 4),
+        ("nchw,ndkl->nchwdkl", 1),
+    ],
+)
+def test_einsum_of_two_values(agrees, equation, channels):
+    assert agrees(lambda x: torch.einsum(equation, x, x[:, :channels] * 0.5)).any_batch
+
+
+@pytest.mark.parametrize("equation", ["nchw,dc->ndhw", "nchw,dc->nhwd", "nchw,dc->nchwd"])
+def test_einsum_with_a_constant(agrees, equation):
+    assert agrees(lambda x, w: torch.einsum(equation, x, w), w=torch.ones(4, 6)).any_batch
+    other = ",".join(reversed(equation.split("->")[0].split(","))) + "->" + equation.split("->")[1]
+    assert agrees(lambda x, w: torch.einsum(other, w, x), w=torch.ones(4, 6)).any_batch
+
+
+@pytest.mark.parametrize("equation", ["nchw,mchw->cnm", "nchw,nchw->chw"])
+def test_einsum_over_images_is_refused(refused, equation):
+    message = refused(lambda x: torch.einsum(equation, x, x))
+    assert "axis 0 of its operands and its result does not hold the images" in message

@@ -3,6 +3,7 @@
 import logging
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,22 @@ def test_many_unexpected_keys_are_counted(tmp_path, state):
     text = problem(source_of(tmp_path, state), FileFormatError)
     assert "13 unexpected: extra.0, extra.1, " in text
     assert "extra.9, ... (3 more)" in text
+
+
+def test_an_image_size_that_a_network_cannot_take(tmp_path, state, monkeypatch):
+    del state["stem.1.num_batches_tracked"]
+    monkeypatch.setattr(network, "architecture", lambda name: replace(SMALL, options={}))
+    text = problem(source_of(tmp_path, state, input_shape=(3, 16, 16)), UsageError)
+    line = SmallMGN.forward.__code__.co_firstlineno + 2
+    assert text.startswith(f"small cannot take images of 3x16x16\n  at       small_networks.py:{line}\n")
+    assert text.endswith("try      --input-shape 3,48,16, the size it was made for")
+
+
+def test_dead_keys_have_the_reason_of_the_architecture(tmp_path, state, monkeypatch):
+    known = replace(SMALL, ignored={"classifier.": "it is for training"})
+    monkeypatch.setattr(network, "architecture", lambda name: known)
+    report = network.load(source_of(tmp_path, state)).keys
+    assert report.ignored["classifier.weight"] == "it is for training"
 
 
 def test_weights_without_a_network(tmp_path, state):

@@ -51,7 +51,28 @@ def test_statistics_of_the_batch_are_refused(refused):
     assert "it normalises by the statistics of the batch" in message
 
 
-def test_layer_norm_is_refused_with_its_place(refused):
-    message = refused(nn.Sequential(nn.ReLU(), nn.LayerNorm([8, 5])))
-    assert "  at       1" in message
-    assert "layer_norm" in message
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (nn.LayerNorm([8, 5], eps=0.02), (6, 8, 5)),
+        (nn.LayerNorm(5), (6, 8, 5)),
+        (nn.LayerNorm(5, elementwise_affine=False), (6, 8, 5)),
+        (nn.LayerNorm(5, bias=False), (6, 8, 5)),
+        (nn.LayerNorm([6, 8, 5]), (6, 8, 5)),
+        (nn.LayerNorm(7), (4, 7)),
+        (nn.LayerNorm(7), (7,)),
+        (nn.GroupNorm(3, 6, eps=0.02), (6, 8, 5)),
+        (nn.GroupNorm(1, 6, affine=False), (6, 8, 5)),
+        (nn.GroupNorm(2, 6), (6,)),
+    ],
+    ids=repr,
+)
+def test_layer_and_group_norm(agrees, module, shape):
+    graph = agrees(module, shape).graph
+    affine = any(True for _ in module.parameters())
+    assert [n.op for n in graph if n.op != "reshape"] == ["instance_norm", *["scale"] * affine]
+
+
+def test_normalising_over_the_batch_is_refused(refused):
+    message = refused(lambda x: F.layer_norm(x, x.shape))
+    assert "it mixes or picks the images of a batch" in message

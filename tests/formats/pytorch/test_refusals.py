@@ -112,10 +112,19 @@ def _autocast(x):
     [
         (_autocast, "cannot be read"),
         (
-            lambda x: torch.nn.functional.interpolate(x, scale_factor=2),
-            "aten.upsample_nearest2d.vec cannot be read",
+            lambda x: torch.nn.functional.interpolate(x, scale_factor=1.5),
+            "because  8x8 does not go into 12x12 a whole number of times",
         ),
-        (lambda x: torch.einsum("nchw,ndhw->ncd", x, x), "aten.einsum.default cannot be read"),
+        (
+            lambda x: torch.einsum("nchw,nchw->nc", x, x)[:, None].cumsum(2),
+            "aten.cumsum.default cannot be read",
+        ),
+        (lambda x: torch.einsum("nchw->nhw", x), "because  it is no product of two matrices"),
+        (
+            lambda x: torch.einsum("nchw,nkhw->ncw", x, x),
+            "because  it sums over an axis of one operand alone",
+        ),
+        (lambda x: torch.cat((x, x), 0), "because  it puts images behind each other"),
         (torch.fft.rfft, "aten.fft_rfft.default cannot be read"),
         (lambda x: x[{"image": 0}], "the network Returns cannot be captured"),
         (

@@ -132,3 +132,33 @@ def test_an_output_without_batch_axis_is_refused(refused):
     message = refused(lambda x: x.flatten().relu())
     assert message.splitlines()[0] == "the output '' has no batch axis"
     assert "  got      shape [240] for one image" in message
+
+
+@pytest.mark.parametrize("repeat", [lambda t, n: t.expand(n, -1, -1), lambda t, n: t.repeat(n, 1, 1)])
+def test_a_token_for_each_image(agrees, repeat):
+    """A parameter in front of the values of every image, at any batch."""
+    captured = agrees(
+        lambda x, token: torch.cat((repeat(token, x.shape[0]), x), 1), (7, 5), token=torch.ones(1, 2, 5)
+    )
+    assert captured.any_batch
+
+
+def test_a_long_token_beside_a_short_value(agrees):
+    agrees(lambda x, t: torch.cat((x[:, :1], t.expand(x.shape[0], -1, -1)), 1), (7, 5), t=torch.ones(1, 3, 5))
+
+
+def test_repeating_along_axes_of_one(agrees):
+    agrees(lambda x: x.mean(3, keepdim=True).repeat(1, 1, 1, 5) + x)
+    agrees(lambda x: x.mean((2, 3), keepdim=True).repeat(1, 1, 8, 5).relu())
+
+
+def test_repeating_longer_axes_is_refused(refused):
+    assert "it repeats axes that are longer than one" in refused(lambda x: x.repeat(1, 2, 1, 1))
+
+
+@pytest.mark.parametrize("order", [(2, 0, 3, 1), (1, 0, 2, 3)])
+def test_parts_of_a_permutation_keep_the_images_on_axis_0(agrees, order):
+    """As queries, keys and values are taken apart."""
+    captured = agrees(lambda x: sum(part * i for i, part in enumerate(x.permute(order).unbind(0), 1)))
+    assert captured.any_batch
+    assert all(node.shape[0] == 1 for node in captured.graph)

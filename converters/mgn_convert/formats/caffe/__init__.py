@@ -36,6 +36,12 @@ def _open_runner(source: Source) -> Runner:
     return open_runner(source)
 
 
+def _written_ops() -> dict[str, str]:
+    from mgn_convert.formats.caffe.target import written_ops
+
+    return written_ops()
+
+
 DEFAULT_DIALECT = "portable"
 DIALECTS = Path(__file__).parent / "dialects"
 
@@ -54,4 +60,5 @@ FORMAT = Format(
     write=_write,
     open_runner=_open_runner,
     dialects=dialects,
+    written_ops=_written_ops,
 )

@@ -152,7 +152,7 @@ def _load_blobs(path: Path) -> Blobs:
         raise FileFormatError(
             f"there is no {path}",
             because="the weights of a prototxt are in a caffemodel",
-            remedy="--weights FILE",
+            remedy="name the caffemodel behind the prototxt, or give both the same stem",
         )
     return binary.read_caffemodel(path)
 

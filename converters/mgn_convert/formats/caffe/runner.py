@@ -33,7 +33,7 @@ def open_runner(source: Source) -> Runner:
         raise FileFormatError(
             f"there is no {source.weights}",
             because="the weights of a prototxt are in a caffemodel",
-            remedy="--weights FILE",
+            remedy="name the caffemodel behind the prototxt, or give both the same stem",
         )
     if engine == "pycaffe":
         from mgn_convert.formats.caffe.pycaffe_runner import PycaffeRunner
@@ -48,6 +48,7 @@ class CaffeRunner(ABC):
     """A loaded network. Engines implement `_forward` and `_forward_files`.
 
     A tensor goes by the name that the manifest beside the prototxt gives it, else by its blob.
+    `input_name` is what the single input is called, empty where there are several.
     """
 
     engine = ""
@@ -62,6 +63,7 @@ class CaffeRunner(ABC):
         self._fed = {name: name for name in self._inputs}
         if len(self._inputs) == 1 and provenance.input:
             self._fed[provenance.input] = next(iter(self._inputs))
+        self.input_name = (provenance.input or next(iter(self._inputs))) if len(self._inputs) == 1 else ""
         self.input_shape: Shape = next(iter(self._inputs.values()))[1:]
         self._blobs = {
             tensor: blob

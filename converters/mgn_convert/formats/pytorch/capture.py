@@ -25,7 +25,7 @@ from mgn_convert.formats.pytorch.program import (
     shape_of,
     unwrapped,
 )
-from mgn_convert.formats.pytorch.rules import RULES, Context
+from mgn_convert.formats.pytorch.rules import INDEX_RULES, RULES, Context, Indices, Rule
 from mgn_convert.graph import Graph, GraphBuilder, Origin, Shape, Value
 
 _FAILED = object()
@@ -97,7 +97,7 @@ class _Walker:
         self._refusals: list[UnsupportedError] = []
         self._batch_refusals: list[UnsupportedError] = []
         self._on_images = dict.fromkeys(_calls_on_images(program))
-        self._origins = origins(n for n in self._on_images if isinstance(n.meta.get("val"), Tensor))
+        self._origins = origins(n for n in self._on_images if _is_first(n))
 
     def visit(self, node: fx.Node) -> None:
         """Find the value of `node`: of the graph, a constant, or _FAILED."""
@@ -164,24 +164,35 @@ class _Walker:
         return self._stand_in(context)
 
     def _translate(self, c: Context, args: Any, kwargs: Any) -> Any:
+        result = self._rule(c, args, kwargs)(c, *args, **kwargs)
+        first = result[0] if isinstance(result, tuple) else result
+        if isinstance(first, Value):
+            self._check(c, first)
+            if first is c.result:
+                self.nodes[first.name] = _first(c.node).name
+        return result
+
+    def _rule(self, c: Context, args: Any, kwargs: Any) -> Rule:
+        """The rule of a call. Refuses integers, unless they are indices of which a rule knows the origin."""
         name = str(c.node.target)
+        indices = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Indices)]
+        if indices and name not in INDEX_RULES:
+            raise c.refuse(f"it computes with the indices of {indices[0].call}")
+        if indices:
+            return INDEX_RULES[name]
         if name not in RULES:
             raise c.refuse("there is no rule for it")
-        dtype = _first(c.node).meta["val"].dtype
-        if not dtype.is_floating_point:
-            kind = str(dtype).removeprefix("torch.")
+        values = pytree.tree_leaves(c.node.meta["val"])
+        if not values[0].dtype.is_floating_point:
+            kind = str(values[0].dtype).removeprefix("torch.")
             raise c.refuse(f"its result is {kind}, and values between layers are floating point")
-        result = RULES[name](c, *args, **kwargs)
-        if isinstance(result, Value):
-            self._check(c, result)
-            if result is c.result:
-                self.nodes[result.name] = _first(c.node).name
-        return result
+        return RULES[name]
 
     def _check(self, c: Context, value: Value) -> None:
         """For one image, each axis is as traced or the batch's share of it; one axis holds the batch."""
         batch, traced = self.program.batch, c.out_shape
-        lazy = str(c.node.target).startswith("aten.expand") and value is not c.result
+        spreads = str(c.node.target).startswith(("aten.expand", "aten.repeat"))
+        lazy = spreads and value is not c.result
         fits = len(traced) == len(value.shape)
         fits = fits and all(n in (v, v * batch) for n, v in zip(traced, value.shape, strict=True))
         if not lazy and not (fits and math.prod(traced) == batch * math.prod(value.shape)):
@@ -192,12 +203,15 @@ class _Walker:
             )
 
     def _part(self, node: fx.Node, source: Any, index: int) -> Any:
-        """Result 0 of a call with several is the rule's; the others have no rule."""
-        if isinstance(source, Value) and index == 0:
-            return source
-        c = self._context(node)
-        self._refusals.append(c.refuse(f"only its first result is known, and result {index} is used"))
-        return self._stand_in(c)
+        """Result `index` of a call with several, if its rule knows that one."""
+        known = source if isinstance(source, tuple) else (source,)
+        if index < len(known):
+            return known[index]
+        call_node: Any = node.args[0]
+        c = self._context(call_node)
+        which = "result 0 is" if len(known) == 1 else f"results 0 to {len(known) - 1} are"
+        self._refusals.append(c.refuse(f"only its {which} known, and result {index} is used"))
+        return self._stand_in(self._context(node))
 
     def _context(self, node: fx.Node) -> Context:
         batch = self.program.batch
@@ -226,9 +240,18 @@ def _calls_on_images(program: Program) -> list[fx.Node]:
 
 
 def _first(node: fx.Node) -> fx.Node:
-    """The node of a call's first result: itself, or the getitem of a call with several."""
+    """The node of a call's first result that is used: itself, or a getitem of a call with several."""
     if isinstance(node.meta.get("val"), (tuple, list)):
-        for user in node.users:
-            if user.target is operator.getitem and user.args[1] == 0:
-                return user
+        return min((user for user in node.users if user.target is operator.getitem), key=_index, default=node)
     return node
+
+
+def _is_first(node: fx.Node) -> bool:
+    call_node: Any = node.args[0] if node.target is operator.getitem else node
+    return isinstance(node.meta.get("val"), Tensor) and _first(call_node) is node
+
+
+def _index(node: fx.Node) -> int:
+    """Which of a call's results a node is."""
+    index: Any = node.args[1] if node.target is operator.getitem else 0
+    return int(index)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from mgn_convert.formats.pytorch.rules import RULES
+from mgn_convert.formats.pytorch.rules import INDEX_RULES, RULES
 from mgn_convert.formats.pytorch.simplify import COPIES, SPLITS
 
 
@@ -72,6 +72,7 @@ def _is_known(target: Any) -> bool:
     name = str(target)
     return (
         name in RULES
+        or name in INDEX_RULES
         or name in COPIES
         or name in SPLITS
         or target is operator.getitem

@@ -39,8 +39,8 @@ class KeyReport:
             lines.append(f"  {len(self.absent)} absent and not needed: {_some(self.absent, 3)}")
         return "\n".join(lines)
 
-    def check(self, checkpoint: str) -> None:
-        """Raise FileFormatError when the checkpoint does not fit."""
+    def check(self, checkpoint: str, hint: str = "") -> None:
+        """Raise FileFormatError when the checkpoint does not fit. hint: of which network its keys are."""
         wrong = []
         if self.missing:
             wrong.append(f"{len(self.missing)} missing: {_some(self.missing)}")
@@ -52,9 +52,10 @@ class KeyReport:
         if wrong:
             raise FileFormatError(
                 f"{checkpoint} does not fit the network",
-                because="every weight that an output needs is in the checkpoint, and nothing is left over",
+                because=hint
+                or "every weight that an output needs is in the checkpoint, and nothing is left over",
                 got="\n           ".join(wrong),
-                remedy="another --arch or --arch-option",
+                remedy=hint.partition("keys of ")[2] or "another --arch or --arch-option",
             )
 
 
@@ -82,9 +83,10 @@ def compare(
     )
 
 
-def settle(report: KeyReport, needed: Collection[str]) -> KeyReport:
-    """The report once it is known which keys the kept outputs need."""
-    dead = {k: _counter(k) or "no output that is kept needs it" for k in report.used if k not in needed}
+def settle(report: KeyReport, needed: Collection[str], ignored: Mapping[str, str]) -> KeyReport:
+    """The report once it is known which keys the kept outputs need. ignored: as for `compare`."""
+    unused = [k for k in report.used if k not in needed]
+    dead = {k: _reason(k, ignored) or "no output that is kept needs it" for k in unused}
     return KeyReport(
         used=tuple(k for k in report.used if k in needed),
         ignored={**(report.ignored or {}), **dead},

@@ -15,13 +15,15 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from mgn_convert.architecture import Architecture, Option, architecture, architectures
+from mgn_convert.architecture import Architecture, architecture, architectures
 from mgn_convert.errors import FileFormatError, MgnConvertError, UsageError
 from mgn_convert.formats import Source
 from mgn_convert.formats.pytorch import checkpoint
 from mgn_convert.formats.pytorch.capture import Captured, capture
 from mgn_convert.formats.pytorch.keys import KeyReport, compare, settle
-from mgn_convert.formats.pytorch.program import unwrapped
+from mgn_convert.formats.pytorch.lookalike import look_like
+from mgn_convert.formats.pytorch.options import options_of
+from mgn_convert.formats.pytorch.program import CaptureError, unwrapped
 from mgn_convert.graph import Shape
 from mgn_convert.preprocess import Preprocessing
 
@@ -81,10 +83,11 @@ def _load(source: Source) -> Loaded:
     if source.architecture is None:
         raise UsageError(
             f"{source} holds weights, but not the network",
+            because=look_like(weights or {}),
             remedy=f"--arch with one of {', '.join(architectures())}, or --factory package.module:callable",
         )
     known = architecture(source.architecture)
-    options = _options(source, known, checkpoint.without_prefixes(weights or {})[-1])
+    options = options_of(source, known, checkpoint.without_prefixes(weights or {})[-1])
     module, report = _assemble(source, lambda: known.build(**options), weights, known.ignored)
     return _capture(source, module, report, known, _input_shape(source, known))
 
@@ -94,11 +97,21 @@ def _capture(
 ) -> Loaded:
     output = source.output if source.output is not None or known is None else known.output
     name = known.name if known else source.path.stem if source.path else type(module).__name__
-    captured = capture(module, shape, output=output, name=name)
+    try:
+        captured = capture(module, shape, output=output, name=name)
+    except CaptureError as error:
+        if known is None or shape == known.input_shape:
+            raise
+        raise UsageError(
+            f"{name} cannot take images of {'x'.join(map(str, shape))}",
+            at=error.at,
+            because=error.because,
+            remedy=f"--input-shape {','.join(map(str, known.input_shape))}, the size it was made for",
+        ) from error
     if not captured.any_batch:
         log.warning("%s takes one image at a time; so will what is made from it", source)
     if report is not None:
-        report = settle(report, set(captured.program.keys.values()))
+        report = settle(report, set(captured.program.keys.values()), known.ignored if known else {})
         report.check(str(source))
         log.info("%s", report)
     preprocessing = replace(known.preprocessing, height=shape[1], width=shape[2]) if known else None
@@ -135,48 +148,6 @@ def _input_shape(source: Source, known: Architecture | None) -> Shape:
         raise UsageError(f"{source} does not tell which images it takes", remedy="--input-shape C,H,W")
     size = source.options.get("input_size")
     return known.input_shape if size is None else (known.input_shape[0], *map(int, size.split("x")))
-
-
-def _options(source: Source, known: Architecture, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for `build`: defaults, then what the keys tell, then what the user says.
-
-    Raises UsageError for an unknown option, a value outside its choices, or one that the keys contradict.
-    """
-    told = dict(known.infer({k: tuple(v.shape) for k, v in tensors.items()}))
-    chosen: dict[str, Any] = {}
-    if source.input_shape is not None and "input_size" in known.options:
-        chosen["input_size"] = "x".join(map(str, source.input_shape[1:]))
-    for key, text in source.options.items():
-        if key == "input_size" and chosen.get(key, text) != text:
-            raise UsageError(f"--arch-option input_size={text} contradicts --input-shape", got=chosen[key])
-        if key not in known.options:
-            raise UsageError(
-                f"the architecture {known.name} has no option {key!r}",
-                remedy=f"one of {', '.join(known.options)}",
-            )
-        option = known.options[key]
-        chosen[key] = _choice(key, option, text)
-        if key in told and told[key] != chosen[key]:
-            raise UsageError(
-                f"--arch-option {key}={text} contradicts the checkpoint",
-                because=f"its keys tell {key}={told[key]}",
-                remedy=f"no --arch-option {key}",
-            )
-    return {**{k: option.default for k, option in known.options.items()}, **told, **chosen}
-
-
-def _choice(key: str, option: Option, text: str) -> Any:
-    """The choice that `text` names; any value of the default's type where the choices are open."""
-    named = {str(choice): choice for choice in option.choices}
-    if text in named:
-        return named[text]
-    try:
-        if not named:
-            return type(option.default)(text)
-    except ValueError:
-        pass
-    wanted = f"one of {', '.join(named)}" if named else f"a value such as {option.default}"
-    raise UsageError(f"--arch-option {key} cannot be {text!r}", remedy=wanted)
 
 
 def _factory(source: Source) -> Callable[[], Any]:
@@ -216,7 +187,7 @@ def _assemble(
             if device == "cpu":
                 raise
             continue
-        report = _fill(module, weights, ignored, str(source))
+        report = _fill(module, weights, ignored, source)
         if not any(t.is_meta for t in itertools.chain(module.parameters(), module.buffers())):
             break
     return module, report
@@ -237,7 +208,7 @@ def _built(source: Source, build: Callable[[], Any], device: str) -> nn.Module:
 
 
 def _fill(
-    module: nn.Module, weights: Mapping[str, Any], ignored: Mapping[str, str], checkpoint_name: str
+    module: nn.Module, weights: Mapping[str, Any], ignored: Mapping[str, str], source: Source
 ) -> KeyReport:
     """Give the module the tensors themselves. Raises FileFormatError when keys or shapes do not fit."""
     network = module.state_dict()
@@ -245,7 +216,7 @@ def _fill(
     report = compare(tensors, network, ignored)
     if report.unexpected or report.misshaped:
         lacking = tuple(k for k in report.absent if not k.endswith("num_batches_tracked"))
-        replace(report, missing=lacking).check(checkpoint_name)
+        replace(report, missing=lacking).check(str(source), look_like(tensors, source.architecture))
     # A key that the checkpoint lacks may belong to a head that no output needs: nothing is stored for it.
     blanks = {k: torch.zeros((), dtype=network[k].dtype).expand(network[k].shape) for k in report.absent}
     module.load_state_dict({**{k: tensors[k] for k in report.used}, **blanks}, assign=True)

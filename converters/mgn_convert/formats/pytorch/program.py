@@ -113,7 +113,7 @@ def prepare(exported: ExportedProgram, output: str | None) -> Program:
     batch = _concrete_batch(nodes[images[0]].meta["val"])
     kept = _pick(_outputs(exported), output)
     graph.output_node().args = (tuple(kept.values()),)
-    simplify(exported.graph_module, batch)
+    simplify(exported.graph_module, images[0], batch)
     keys, state = {}, {}
     held = {**exported.state_dict, **exported.constants}
     for spec in signature.input_specs:

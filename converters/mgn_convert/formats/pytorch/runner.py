@@ -157,6 +157,7 @@ class _Isolated:
         self._nodes = {node.name: node for node in module.graph.nodes}
         self._values: dict[str, Any] = dict(state)
         self._values.update({k: torch.from_numpy(np.array(v)).to(dtype) for k, v in known.items()})
+        self._batch = next((len(array) for array in known.values()), 1)
 
     def value(self, name: str) -> Array:
         """The value of the node called `name`. Raises UsageError if the known values do not lead to it."""
@@ -167,6 +168,10 @@ class _Isolated:
         pending = [target]
         while pending:
             node = pending[-1]
+            if str(node.target) == "aten.sym_size.int" and node.args[1] == 0:
+                self._values[node.name] = self._batch
+                pending.pop()
+                continue
             lacking = [n for n in node.all_input_nodes if n.name not in self._values]
             if node.op == "placeholder":
                 raise UsageError(f"the reference values do not lead to {target.name}", got=f"no {node.name}")

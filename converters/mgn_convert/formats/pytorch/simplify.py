@@ -43,7 +43,10 @@ _SIZED = {
 }
 
 
-def simplify(module: fx.GraphModule, batch: int) -> None:
+_REPEATS = {"aten.expand.default", "aten.repeat.default"}
+
+
+def simplify(module: fx.GraphModule, images: str, batch: int) -> None:
     """In place: no dead code, no copies, splits as slices, and sizes that leave the batch open."""
     graph = module.graph
     _drop_dead(graph)
@@ -59,6 +62,12 @@ def simplify(module: fx.GraphModule, batch: int) -> None:
             _open_batch(node, batch)
         elif name == "aten.expand.default" and _same_batch(node, batch):
             node.args = (node.args[0], [-1, *node.args[1][1:]])
+        elif name in _REPEATS:
+            _open_repeat(graph, node, images, batch)
+    _drop_dead(graph)
+    for node in list(graph.nodes):
+        if str(node.target) == "aten.permute.default":
+            _select_before(graph, node)
     _drop_dead(graph)
 
 
@@ -141,3 +150,41 @@ def _open_split(graph: fx.Graph, node: fx.Node) -> None:
             return
     new.meta = dict(node.meta)
     node.replace_all_uses_with(new)
+
+
+def _open_repeat(graph: fx.Graph, node: fx.Node, images: str, batch: int) -> None:
+    """Repeat a constant as often as there are images, not as often as there were when it was traced."""
+    source: Any = node.args[0]
+    sizes: Any = node.args[1]
+    after = node.meta["val"].shape
+    if sizes[0] != batch or after[0] != batch or len(source.meta["val"].shape) != len(after):
+        return
+    if source.meta["val"].shape[0] != 1:
+        return
+    entry = next(n for n in graph.nodes if n.name == images)
+    with graph.inserting_before(node):
+        count = graph.call_function(torch.ops.aten.sym_size.int, (entry, 0))
+    count.meta = {**node.meta, "val": batch}
+    node.args = (source, [count, *sizes[1:]])
+
+
+def _select_before(graph: fx.Graph, node: fx.Node) -> None:
+    """Parts of a permutation that moves the images off axis 0 are permutations of parts.
+
+    So queries, keys and values that one layer makes, (N, L, 3, heads, width) permuted to
+    (3, N, heads, L, width), never hold the images on axis 1.
+    """
+    source: Any = node.args[0]
+    given: Any = node.args[1]
+    order = [axis % len(given) for axis in given]
+    picks = [user for user in node.users if str(user.target) == "aten.select.int" and user.args[1] == 0]
+    if order[0] == 0 or order[1:].count(0) != 1 or len(picks) < len(node.users):
+        return
+    for pick in picks:
+        kept = [axis - (axis > order[0]) for axis in order[1:]]
+        with graph.inserting_before(pick):
+            part = graph.call_function(torch.ops.aten.select.int, (source, order[0], pick.args[2]))
+            turned = graph.call_function(torch.ops.aten.permute.default, (part, kept))
+        part.meta = {**node.meta, "val": source.meta["val"].select(order[0], pick.args[2])}
+        turned.meta = dict(pick.meta)
+        pick.replace_all_uses_with(turned)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mgn_convert.graph import Array, GraphBuilder, Node, Shape, Value
@@ -82,6 +84,21 @@ def _grown(builder: GraphBuilder, node: Node, part: Value, shape: Shape, suffix:
     return part
 
 
+def _repeated(builder: GraphBuilder, node: Node, part: Value, shape: Shape, suffix: str) -> Value:
+    """`_grown` for any number of axes: each run of axes to repeat along is a 1x1 convolution with ones of the
+    numbers behind it, where the batch holds those before it.
+    """
+    dims = list(part.shape)
+    runs = [i for i in range(1, len(dims)) if dims[i] != shape[i]]
+    for i in runs:
+        ones = np.ones((shape[i], 1, 1, 1), np.float32)
+        view = (-1, 1, 1, math.prod(dims[i + 1 :]))
+        part = step(builder, node, "reshape", part, suffix=f"{suffix}.view{i}", shape=view)
+        part = step(builder, node, "conv", part, suffix=f"{suffix}.axis{i}", weight=ones)
+        dims[i] = shape[i]
+    return step(builder, node, "reshape", part, suffix=suffix, shape=(-1, *shape[1:]))
+
+
 def _leads(part: Shape, shape: Shape) -> bool:
     """Whether `part` is `shape` but for axes of size 1 at its end."""
     kept = len(part)
@@ -114,6 +131,8 @@ def spread_operand(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...])
             values[i] = step(builder, node, "mul", one, value, suffix=f"operand{i}")
         elif len(value.shape) == len(node.shape) == 4 and value.shape[0] == node.shape[0]:
             values[i] = _grown(builder, node, value, node.shape, f"operand{i}")
+        elif len(value.shape) == len(node.shape) and value.shape[0] == node.shape[0]:
+            values[i] = _repeated(builder, node, value, node.shape, f"operand{i}")
         else:
             return None
     if values == list(inputs):

@@ -102,3 +102,21 @@ def write_mul(net: NetWriter, node: Node) -> None:
         )
         factor = narrow
     net.layer("Scale", node, bottoms=[net.bottom(whole), factor], scale_param={"axis": 0})
+
+
+@reads("MatMul")
+def read_matmul(layer: LayerReader) -> Value:
+    """OpenCV's, which it takes from its other importers: products of the last two axes."""
+    layer.take(2)
+    return layer.result("matmul", *layer.inputs)
+
+
+def _matmul_fits(graph: Graph, node: Node, dialect: Dialect) -> str | None:
+    a, b = (graph.value(name).shape for name in node.inputs)
+    fits = len(a) > 2 and a[:-2] == b[:-2]
+    return None if fits else "MatMul multiplies matrices with the same leading axes, the batch among them"
+
+
+@writes("matmul", "MatMul", fits=_matmul_fits)
+def write_matmul(net: NetWriter, node: Node) -> None:
+    net.layer("MatMul", node)

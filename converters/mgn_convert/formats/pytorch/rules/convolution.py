@@ -24,6 +24,32 @@ def conv2d(
     return _convolve(c, x, weight, bias, stride, pair(padding), dilation, groups)
 
 
+@rule("aten.conv1d.default")
+def conv1d(
+    c: Context,
+    x: Value,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Value:
+    """A convolution of (N, C, 1, L)."""
+    _need_constants(c, weight, bias)
+    y = c.step(
+        "conv",
+        c.step("reshape", x, shape=(0, 0, 1, -1)),
+        weight=weight.unsqueeze(2),
+        bias=bias,
+        stride=(1, pair(stride)[0]),
+        padding=(0, pair(padding)[0]),
+        dilation=(1, pair(dilation)[0]),
+        groups=groups,
+    )
+    return c.add("reshape", y, shape=(0, 0, -1))
+
+
 @rule("aten.conv2d.padding")
 def conv2d_named_padding(
     c: Context,

@@ -33,9 +33,19 @@ def reshape(c: Context, x: Value, *sizes: Any) -> Value:
     return c.reshape(x)
 
 
-@rule("aten.expand.default", "aten.expand_as.default")
-def expand(c: Context, x: Value, size: Any, implicit: bool = False) -> Value:
-    """Left to the arithmetic that uses it, which broadcasts by itself; else a sum with zeros."""
+@rule("aten.expand.default", "aten.expand_as.default", "aten.repeat.default")
+def expand(c: Context, x: Value | Tensor, size: Any, implicit: bool = False) -> Value | Tensor:
+    """Left to the arithmetic that uses it, which broadcasts by itself; else a sum with zeros.
+
+    Constants that are repeated for each image stay as they are for one.
+    """
+    if isinstance(x, Tensor):
+        if not (len(x.shape) == len(c.out_shape) and x.shape[0] == 1 and c.out_shape[0] == c.batch):
+            raise c.refuse("it repeats a constant in another way than once for each image")
+        return x.expand((1, *c.out_shape[1:]))
+    repeats = str(c.node.target) == "aten.repeat.default"
+    if repeats and any(n != 1 != m for n, m in zip(x.shape[1:], size[1:], strict=False)):
+        raise c.refuse("it repeats axes that are longer than one")
     if len(x.shape) != len(c.out_shape):
         raise c.refuse("it adds leading axes")
     if all(str(user.target) in _BROADCASTING for user in c.node.users):
@@ -90,7 +100,25 @@ def select(c: Context, x: Value, dim: int, index: int) -> Value:
 def cat(c: Context, parts: Sequence[Value | Tensor], dim: int = 0) -> Value:
     if len(parts) == 1 and isinstance(parts[0], Value):
         return parts[0]
-    return c.add("concat", *(c.value(part) for part in parts), axis=c.axis(dim))
+    axis = dim % len(c.out_shape)
+    if axis == 0:
+        raise c.refuse("it puts images behind each other, and axis 0 holds the images of a batch")
+    beside = next(part for part in parts if isinstance(part, Value))
+    values = [part if isinstance(part, Value) else _beside(c, part, beside, axis) for part in parts]
+    return c.add("concat", *values, axis=axis)
+
+
+def _beside(c: Context, constant: Tensor, x: Value, axis: int) -> Value:
+    """`constant` for each image, made of the first numbers of x along `axis`: 0 * x + constant."""
+    if constant.shape[0] != 1:
+        return c.value(constant)  # a constant for so many images, and for no other number
+    length = constant.shape[axis]
+    fits = length <= x.shape[axis]
+    first = c.step("slice", x, axis=axis, start=0, stop=length if fits else 1)
+    nothing = c.step("power", first, scale=0.0)
+    if fits:
+        return c.step("scale", nothing, axis=1, bias=constant[0])
+    return c.step("add", nothing, c.value(constant))
 
 
 @rule("aten.stack.default")

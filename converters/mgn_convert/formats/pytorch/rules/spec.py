@@ -6,7 +6,10 @@
 
 A rule takes the arguments of the ATen call: a Value for what depends on the images, a torch.Tensor for
 weights and everything computed from them alone, and Python numbers. It returns the Value of the result, or
-raises `c.refuse(reason)`.
+raises `c.refuse(reason)`. A call with several results has a tuple, one for each that is known.
+
+Indices are no numbers of the graph: a call that makes them returns an `Indices`, which says where they come
+from, and only the rules registered by `@index_rule` ever see it.
 """
 
 from __future__ import annotations
@@ -22,17 +25,33 @@ from mgn_convert.errors import UnsupportedError
 from mgn_convert.formats.pytorch.simplify import batch_free
 from mgn_convert.graph import Array, GraphBuilder, Origin, Shape, Value
 
-Rule = Callable[..., "Value | Tensor"]
+Rule = Callable[..., "Value | Tensor | Indices | tuple[Value | Indices | None, ...]"]
 Translator = TypeVar("Translator", bound=Rule)
 RULES: dict[str, Rule] = {}
+INDEX_RULES: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True)
+class Indices:
+    """Integers that a call chose by the images. `call` names it in messages."""
+
+    call: str
 
 
 def rule(*targets: str) -> Callable[[Translator], Translator]:
     """Register the decorated function for ATen calls such as "aten.relu.default"."""
+    return _registering(RULES, targets)
 
+
+def index_rule(*targets: str) -> Callable[[Translator], Translator]:
+    """Register the decorated function for ATen calls that have `Indices` among their arguments."""
+    return _registering(INDEX_RULES, targets)
+
+
+def _registering(registry: dict[str, Rule], targets: tuple[str, ...]) -> Callable[[Translator], Translator]:
     def register(function: Translator) -> Translator:
         for target in targets:
-            RULES[target] = function
+            registry[target] = function
         return function
 
     return register
