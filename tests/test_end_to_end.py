@@ -124,3 +124,21 @@ def test_read_runs_in_float64(converted):
     expected = original.run({original.inputs[0].name: images})[original.outputs[0]]
     # The files hold float32; only the batch norms' variances were rounded once more.
     np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("nudge", "verdicts"), [(4e-6, {"selection changed"}), (0.2, {"fail"})])
+def test_a_choice_turned_over_by_rounding_is_no_fault(tmp_path, nudge, verdicts):
+    source = Source(None, factory="small_networks:chooser", input_shape=(3, 9, 7))
+    kind = formats()["caffe"]
+    target = kind.target(None)
+
+    def prefer_the_second(attrs, params):
+        params["bias"][1] += nudge
+
+    graph = edited(mgn_convert.read(source), "scores", prefer_the_second)
+    written = kind.write(legalize(graph, target), tmp_path, "chooser", target)
+    report = mgn_convert.verify(source, written.files[0], seed=3)
+    rows = report.candidates[0].inputs
+    assert {row.verdict for row in rows} == verdicts
+    assert not report.passed, "where every choice is another one, nothing was compared"
+    assert all(row.margin < 1e-5 for row in rows if row.verdict == "selection changed")

@@ -70,7 +70,11 @@ def show_report(report: Report) -> None:
 
 def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None:
     for row in c.inputs:
-        if not row.passed:
+        if row.verdict == "selection changed":
+            console.print(
+                escape(f"{c.name}: {row.input}: selection changed, by a margin of {row.margin:.1e}")
+            )
+        elif row.verdict == "fail":
             fault = f"{c.name}: {row.input}: {row.tensor} differs by {row.error:.3g} {row.problem}"
             console.print(escape(fault))
     if c.changed_neighbours:

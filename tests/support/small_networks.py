@@ -83,3 +83,26 @@ class ThreeTroubles(nn.Module):
 def three_troubles() -> nn.Module:
     """A factory whose network must be refused."""
     return ThreeTroubles().eval()
+
+
+class Chooser(nn.Module):
+    """Gives the maps of the channel with the greatest sum; channel 0 wins by a hair over 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores, self.maps = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        best = self.scores(x).sum(dim=(2, 3)).topk(1, dim=1).indices
+        maps = self.maps(x)
+        return maps.gather(1, best[:, :, None, None].expand(-1, -1, *maps.shape[2:]))
+
+
+def chooser() -> nn.Module:
+    """The factory of a network that a rounding error can turn over."""
+    torch.manual_seed(0)
+    network = Chooser()
+    with torch.no_grad():
+        network.scores.weight[1] = network.scores.weight[0]
+        network.scores.bias[:] = torch.tensor([1.0 + 2e-6, 1.0, 0.0, 0.0])
+    return network.eval()

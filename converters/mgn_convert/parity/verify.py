@@ -17,6 +17,7 @@ from mgn_convert.parity.inputs import input_batches
 from mgn_convert.parity.layers import Progress, compare_layers, origin_lookup
 from mgn_convert.parity.metrics import changed_neighbours, compare
 from mgn_convert.parity.report import CandidateReport, InputRow, LayerRow, Report
+from mgn_convert.parity.selection import chosen_from, flips
 from mgn_convert.preprocess import Preprocessing
 
 
@@ -92,13 +93,27 @@ class _Reference:
         self, stage: Stage, graph: Graph, batches: Mapping[str, Array], progress: Callable[[str], None]
     ) -> None:
         self.stage, self.graph, self.batches = stage, graph, batches
+        self.choices = chosen_from(graph)
         self.outputs: dict[str, dict[str, Array]] = {}
         self.oracle: dict[str, dict[str, Array]] = {}
         for name, batch in batches.items():
             progress(f"{stage.runner.engine}: {name}")
-            self.outputs[name] = stage.runner.run(batch)
+            self.outputs[name] = stage.runner.run(batch, self.taps(stage))
             progress(f"float64: {name}")
-            self.oracle[name] = graph.run({graph.inputs[0].name: batch})
+            self.oracle[name] = graph.run({graph.inputs[0].name: batch}, taps=self.choices)
+
+    def taps(self, stage: Stage) -> list[str]:
+        """What to tap in a stage to see the choices that it makes."""
+        return [name for name in self.choices if name in stage.runner.tensors]
+
+    def margin(self, name: str, candidate: Mapping[str, Array], tolerance: float) -> float | None:
+        """The margin of the first choice that the candidate makes differently, if rounding accounts for it.
+
+        What it chose from must itself be within the tolerance. Choices behind the first one see other values.
+        """
+        found = flips(self.graph, self.oracle[name], self.outputs[name], candidate)
+        first = next(iter(found), None)
+        return first.margin if first is not None and max(first.margin, first.error) <= tolerance else None
 
 
 def _judge(
@@ -108,7 +123,7 @@ def _judge(
     embeddings: list[tuple[Array, Array]] = []
     for name, batch in reference.batches.items():
         progress(f"{stage.runner.engine}: {name}")
-        outputs = stage.runner.run(batch)
+        outputs = stage.runner.run(batch, reference.taps(stage))
         for tensor, other in _pairs(reference.stage, stage):
             expected, oracle = reference.outputs[name][tensor], reference.oracle[name][tensor]
             found = compare(expected, outputs[other])
@@ -120,7 +135,8 @@ def _judge(
                     found.cosine,
                     compare(oracle, outputs[other]).error,
                     compare(oracle, expected).error,
-                    found.error <= tolerance,
+                    tolerance,
+                    reference.margin(name, outputs, tolerance) if found.error > tolerance else None,
                     found.problem,
                 )
             )

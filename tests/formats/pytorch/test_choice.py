@@ -1,4 +1,4 @@
-"""rules/choice.py: channels that an image chooses; and how clear the choice was, parity/selection.py."""
+"""rules/choice.py: channels that an image chooses."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from mgn_convert.errors import GraphError
 from mgn_convert.formats.pytorch.network import Loaded
 from mgn_convert.formats.pytorch.runner import PyTorchRunner
-from mgn_convert.parity.selection import choices, differs, margins, score_names
 
 
 class Strongest(nn.Module):
@@ -98,28 +96,3 @@ def test_the_runner_taps_and_isolates_a_choice(agrees):
         found = runner.run(images, taps=runner.tensors)
         alone = runner.run_isolated("1", {"0": found["0"]})
     np.testing.assert_array_equal(alone, found["1"])
-
-
-def test_margins_are_relative_to_the_largest_score():
-    scores = np.array([[1.0, 4.0, 2.0, 3.0], [-8.0, -2.0, -2.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
-    np.testing.assert_allclose(margins(scores, 2), [1 / 4, 0, 0])
-    assert margins(scores, 4).tolist() == [np.inf] * 3
-
-
-def test_a_choice_differs_by_its_set_or_by_its_order():
-    reference = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
-    candidate = np.array([[3.1, 2.0, 1.0], [2.0, 3.0, 1.0], [3.0, 1.0, 2.0]])
-    assert differs(reference, candidate, 2).tolist() == [False, False, True]
-    assert differs(reference, candidate, 2, ordered=True).tolist() == [False, True, True]
-
-
-def test_choices_of_a_graph(agrees):
-    graph = agrees(nn.Sequential(nn.ReLU(), Strongest(k=2))).graph
-    images = np.random.default_rng(2).uniform(0, 1, (3, 6, 8, 5))
-    taps = graph.run({"input": images}, taps=score_names(graph))
-    (choice,) = choices(graph, taps)
-    sums = np.sort(images.sum((2, 3)), axis=1)[:, ::-1]
-    assert (choice.node, choice.k) == ("1", 2)
-    np.testing.assert_allclose(choice.margins, (sums[:, 1] - sums[:, 2]) / sums[:, 0])
-    with pytest.raises(GraphError, match=r"chooses by 1\.sum, which was not tapped"):
-        choices(graph, {})
