@@ -174,3 +174,9 @@ def test_the_exporter_does_not_chatter(capfd, network):
     with pytest.raises(UnsupportedError, match="cannot be captured"):
         capture(network, (3, 8, 8))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_call_that_pytorch_takes_apart_is_named_as_it_was_written(refused):
+    message = refused(nn.Sequential(nn.Softshrink(0.3)))
+    assert message.startswith("aten.softshrink.default cannot be read\n  at       0")
+    assert "because  of aten.gt.Scalar, which it is made of: there is no rule for it" in message

@@ -131,7 +131,8 @@ class _Walker:
 
     def raise_refusals(self) -> None:
         """Raise one error that lists everything that could not be translated."""
-        found = self._refusals or self._batch_refusals
+        refusals = self._refusals or self._batch_refusals
+        found = _one_for_each_call(refusals)
         if not found:
             return
         kind = UnsupportedError if self._refusals or self.program.batch == 1 else BatchError
@@ -255,3 +256,13 @@ def _index(node: fx.Node) -> int:
     """Which of a call's results a node is."""
     index: Any = node.args[1] if node.target is operator.getitem else 0
     return int(index)
+
+
+def _one_for_each_call(refusals: list[UnsupportedError]) -> list[UnsupportedError]:
+    """The refusals, with one alone for all the parts that PyTorch took a call apart into."""
+    kept: dict[tuple[str, str], UnsupportedError] = {}
+    for position, error in enumerate(refusals):
+        is_part = error.because.startswith("of aten.")
+        line = error.at.partition(" ")[2] if is_part else str(position)
+        kept.setdefault((error.what, line), error)
+    return list(kept.values())

@@ -105,13 +105,20 @@ class Context:
     def refuse(self, reason: str, remedy: str = "") -> UnsupportedError:
         """The error to raise when the neutral ops cannot express the call."""
         shapes = ", ".join(self._text(shape) for shape in self.in_shapes)
+        call, part = self._written_call(), str(self.node.target)
         return UnsupportedError(
-            f"{self.node.target} cannot be read",
+            f"{call} cannot be read",
             at=str(self.origin),
-            because=reason,
+            because=reason if call == part else f"of {part}, which it is made of: {reason}",
             got=f"{shapes} -> {self._text(self.out_shape)}",
             remedy=remedy or 'a network without it, or add a rule: CONTRIBUTING.md, "Add an op"',
         )
+
+    def _written_call(self) -> str:
+        """The call as it was before PyTorch took it apart, which is the one to write a rule for."""
+        sources = self.node.meta.get("from_node") or []
+        target = str(sources[-1].target) if sources else ""
+        return target if target.startswith("aten.") else str(self.node.target)
 
     def _arrays(self, fields: dict[str, Any]) -> dict[str, Any]:
         return {k: self._array(v) if isinstance(v, Tensor) else v for k, v in fields.items()}
