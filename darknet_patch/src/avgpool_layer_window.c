@@ -51,7 +51,7 @@ static void forward_avgpool(layer l, network net)
 static struct dk_window square_window(list *options)
 {
     static const char *const others[] = {"stride_h", "stride_w", "padding_h", "padding_w", "padding_top",
-                                         "padding_left", "padding_bottom", "padding_right"};
+                                         "padding_left", "padding_bottom", "padding_right", "stride_y", "stride_x"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (dk_has(options, others[i])) dk_fail(DK_BAD_CFG, "%s needs size_h and size_w", others[i]);
     }

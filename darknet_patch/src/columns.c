@@ -9,11 +9,17 @@ int dk_per_axis(list *options, const char *key, char axis, int otherwise)
     return dk_int(options, name, dk_int(options, key, otherwise));
 }
 
+int dk_stride(list *options, char axis)
+{
+    int stride = dk_int(options, axis == 'h' ? "stride_y" : "stride_x", dk_int(options, "stride", 1));
+    return dk_int(options, axis == 'h' ? "stride_h" : "stride_w", stride);
+}
+
 static struct dk_slide read_slide(list *options, char axis)
 {
     struct dk_slide slide = {0};
     slide.size = dk_per_axis(options, "size", axis, 1);
-    slide.stride = dk_per_axis(options, "stride", axis, 1);
+    slide.stride = dk_stride(options, axis);
     slide.dilation = dk_per_axis(options, "dilation", axis, 1);
     int half = dk_int(options, "pad", 0) && !dk_has(options, axis == 'h' ? "padding_h" : "padding_w");
     slide.padding = half ? slide.size / 2 : dk_per_axis(options, "padding", axis, 0);
@@ -38,7 +44,7 @@ int dk_has_filter_keys(list *options)
 {
     static const char *const keys[] = {"size_h", "size_w", "stride_h", "stride_w", "padding_h", "padding_w", "dilation",
                                        "dilation_h", "dilation_w", "output_padding", "output_padding_h",
-                                       "output_padding_w"};
+                                       "output_padding_w", "stride_y", "stride_x"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (dk_has(options, keys[i])) return 1;
     }

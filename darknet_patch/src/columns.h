@@ -18,10 +18,12 @@ struct dk_filters {
     {"filters", COUNT}, {"size", COUNT}, {"stride", COUNT}, {"pad", CELLS}, {"padding", CELLS}, {"groups", COUNT}, \
     {"size_h", COUNT}, {"size_w", COUNT}, {"stride_h", COUNT}, {"stride_w", COUNT}, {"padding_h", CELLS}, \
     {"padding_w", CELLS}, {"dilation", COUNT}, {"dilation_h", COUNT}, {"dilation_w", COUNT}, \
-    {"batch_normalize", SWITCH}, ACTIVATION_KEYS
+    {"stride_y", COUNT}, {"stride_x", COUNT}, {"batch_normalize", SWITCH}, ACTIVATION_KEYS
 
 /* Everything but cells and count of the axes. */
 struct dk_filters dk_read_filters(const struct dk_place *place);
+/* stride_h or stride_w, else stride_y or stride_x as other builds of Darknet write them, else `stride`. */
+int dk_stride(list *options, char axis);
 /* key_h or key_w, else the key for both axes, else `otherwise`. */
 int dk_per_axis(list *options, const char *key, char axis, int otherwise);
 /* Whether a key of this engine is there, which upstream's layer does not know. */

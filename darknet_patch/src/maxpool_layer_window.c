@@ -1,4 +1,5 @@
 /* [maxpool] with a window, stride and padding of its own on each axis; stock keys mean what they always did. */
+#include "columns.h"
 #include "maxpool.h"
 
 /* Cells of padding take no part, so they never win; a NaN in the window does, as in PyTorch. */
@@ -41,8 +42,16 @@ static struct dk_window stock_window(list *options)
     }
     int stride = dk_int(options, "stride", 1), size = dk_int(options, "size", stride);
     int padding = dk_int(options, "padding", size - 1);
-    struct dk_axis axis = {size, stride, padding / 2, padding - padding / 2};
-    return (struct dk_window){axis, axis};
+    struct dk_axis y = {size, dk_stride(options, 'h'), padding / 2, padding - padding / 2}, x = y;
+    x.stride = dk_stride(options, 'w');
+    return (struct dk_window){y, x};
+}
+
+/* Upstream divides a negative number toward 0: a window larger than the map by less than a stride counts. */
+static int missing(struct dk_axis axis, int cells)
+{
+    long cut = axis.size - ((long)cells + axis.before + axis.after);
+    return cut > 0 && cut < axis.stride ? (int)cut : 0;
 }
 
 static void make_maxpool(const struct dk_place *p, layer *l)
@@ -51,7 +60,8 @@ static void make_maxpool(const struct dk_place *p, layer *l)
     struct dk_window *k = dk_own(l, sizeof *k);
     int rectangular = dk_has(p->options, "size_h") || dk_has(p->options, "size_w");
     *k = rectangular ? dk_read_window(p->options) : stock_window(p->options);
-    int out_h = dk_count_windows("height", k->y, l->h, 0), out_w = dk_count_windows("width", k->x, l->w, 0);
+    int out_h = dk_count_windows("height", k->y, l->h, rectangular ? 0 : missing(k->y, l->h));
+    int out_w = dk_count_windows("width", k->x, l->w, rectangular ? 0 : missing(k->x, l->w));
     dk_set_shape(l, l->c, out_h, out_w);
     l->forward = forward_maxpool;
 }

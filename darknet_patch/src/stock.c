@@ -14,7 +14,7 @@ const struct dk_key dk_common_keys[] = {
 static const struct dk_key no_keys[] = {END};
 const struct dk_key dk_net_keys[] = {
     {"batch", COUNT}, {"subdivisions", COUNT}, {"height", COUNT}, {"width", COUNT}, {"channels", COUNT},
-    {"inputs", COUNT}, {"learning_rate", TRAINING}, {"momentum", TRAINING}, {"decay", TRAINING},
+    {"inputs", COUNT}, {"learning_rate", TRAINING}, {"momentum", TRAINING}, {"decay", TRAINING}, {"name", TRAINING},
     {"time_steps", TRAINING}, {"notruth", TRAINING}, {"random", TRAINING}, {"adam", TRAINING},
     {"B1", TRAINING}, {"B2", TRAINING}, {"eps", TRAINING}, {"max_crop", TRAINING},
     {"min_crop", TRAINING}, {"max_ratio", TRAINING}, {"min_ratio", TRAINING},

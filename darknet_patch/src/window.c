@@ -1,5 +1,7 @@
 #include "window.h"
 
+#include "columns.h"
+
 struct dk_window dk_read_window(list *options)
 {
     if (dk_has(options, "size") || dk_has(options, "stride")) {
@@ -11,9 +13,9 @@ struct dk_window dk_read_window(list *options)
     int padding = dk_int(options, "padding", 0);
     int padding_h = dk_int(options, "padding_h", padding), padding_w = dk_int(options, "padding_w", padding);
     return (struct dk_window){
-        .y = {dk_int(options, "size_h", 1), dk_int(options, "stride_h", 1), dk_int(options, "padding_top", padding_h),
+        .y = {dk_int(options, "size_h", 1), dk_stride(options, 'h'), dk_int(options, "padding_top", padding_h),
               dk_int(options, "padding_bottom", padding_h)},
-        .x = {dk_int(options, "size_w", 1), dk_int(options, "stride_w", 1), dk_int(options, "padding_left", padding_w),
+        .x = {dk_int(options, "size_w", 1), dk_stride(options, 'w'), dk_int(options, "padding_left", padding_w),
               dk_int(options, "padding_right", padding_w)},
     };
 }

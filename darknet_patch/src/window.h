@@ -7,7 +7,8 @@
 #define WINDOW_KEYS \
     {"size", COUNT}, {"stride", COUNT}, {"padding", CELLS}, {"size_h", COUNT}, {"size_w", COUNT}, \
     {"stride_h", COUNT}, {"stride_w", COUNT}, {"padding_h", CELLS}, {"padding_w", CELLS}, {"padding_top", CELLS}, \
-    {"padding_left", CELLS}, {"padding_bottom", CELLS}, {"padding_right", CELLS}
+    {"padding_left", CELLS}, {"padding_bottom", CELLS}, {"padding_right", CELLS}, {"stride_y", COUNT}, \
+    {"stride_x", COUNT}
 
 struct dk_axis {
     int size, stride, before, after; /* cells of padding before the first and after the last */

@@ -53,6 +53,8 @@ class Runner(Protocol):
     """
 
     engine: str
+    input_name: str
+    """What the network's input is called among the tensors."""
     input_shape: Shape
     """(C, H, W)."""
     outputs: tuple[str, ...]
@@ -64,7 +66,10 @@ class Runner(Protocol):
         ...
 
     def run_isolated(self, tensor: str, reference: Mapping[str, Array]) -> Array:
-        """`tensor`, computed from the nearest values before it that `reference` holds, not from the start."""
+        """`tensor`, computed from the nearest values before it that `reference` holds, not from the start.
+
+        The input is among them, as `input_name`.
+        """
         ...
 
     def describe(self, tensor: str) -> str:

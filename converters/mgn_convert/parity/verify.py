@@ -160,7 +160,7 @@ def _judge_layers(
     batch = next(iter(reference.batches.values()))
     runner = reference.stage.runner
     values = runner.run(batch, taps=runner.tensors)
-    values[reference.graph.inputs[0].name] = batch
+    values[stage.runner.input_name] = batch
     artefact = None
     if stage.source.path is not None:
         artefact = find_manifest(stage.source.path, format_of(stage.source).name)[1]

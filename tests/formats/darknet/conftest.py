@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from mgn_convert.formats import Source
-from mgn_convert.formats.darknet import FORMAT
+from mgn_convert.formats.darknet import FORMAT, engine
 from mgn_convert.graph import Graph, GraphBuilder, Value
 from mgn_convert.passes.legalize import legalize
 
+LIMIT = 2e-6
 Layers = Callable[[GraphBuilder, Value], Value]
 
 
@@ -89,6 +91,27 @@ def read_output() -> Callable[..., np.ndarray]:
     return run
 
 
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., np.ndarray]:
+    """run(sections, images, weights): output of a network, whose last layer must give the same alone."""
+
+    def run(sections: str, images: np.ndarray, weights: Sequence[Any] = ()) -> np.ndarray:
+        cfg, file = tmp_path / "net.cfg", tmp_path / "net.weights"
+        channels, height, width = images.shape[1:]
+        cfg.write_text(f"[net]\nchannels={channels}\nheight={height}\nwidth={width}\n" + sections)
+        body = b"".join(np.asarray(array, np.float32).tobytes() for array in weights)
+        file.write_bytes(struct.pack("<iiiq", 0, 2, 0, 0) + body)
+        with engine.Network(cfg, file, batch=len(images)) as net:
+            last = net.layers[-1].index
+            outputs = net(images, range(last))
+            inputs = {s: images if s < 0 else outputs[str(s)] for s in net.sources(last)}
+            np.testing.assert_array_equal(net.forward_layer(last, inputs), outputs[str(last)])
+            np.testing.assert_array_equal(net(images[:1])[str(last)], outputs[str(last)][:1])
+            return outputs[str(last)].astype(np.float64)
+
+    return run
+
+
 def error_of(found: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference, relative to the largest value or 1. Shapes may differ in axes of size 1."""
     assert found.size == wanted.size
@@ -98,3 +121,31 @@ def error_of(found: np.ndarray, wanted: np.ndarray) -> float:
 @pytest.fixture
 def difference() -> Callable[..., float]:
     return error_of
+
+
+@pytest.fixture
+def check(write, images) -> Callable[..., Path]:
+    """check(graph): its files mean the graph, in the interpreter and in the engine, for 1 and 3 images, and
+    every tensor alone from reference values; the path of the cfg.
+    """
+
+    def run(graph: Graph) -> Path:
+        cfg = write(graph)
+        again = FORMAT.read(Source(cfg))
+        with FORMAT.open_runner(Source(cfg)) as runner:
+            for count in (1, 3):
+                values = images(graph, count)
+                taps = [n.name for n in graph.nodes if n.shape[:1] == (1,) and n.op != "constant"]
+                reference = graph.run({"data": values}, taps=taps)
+                wanted = reference[graph.outputs[0]]
+                # float32 weights: what an expansion or a batch norm computes in float64 is rounded once.
+                assert error_of(again.run({"data": values})[again.outputs[0]], wanted) <= 2e-7
+                (found,) = runner.run(values).values()
+                # The engine sums in double, or in float32 by blocks of 256: some 1e-7 for each layer.
+                assert error_of(found, wanted) <= LIMIT
+                for name in set(runner.tensors) & set(reference):
+                    alone = runner.run_isolated(name, {"data": values, **reference})
+                    assert error_of(alone, reference[name]) <= LIMIT, name
+        return cfg
+
+    return run

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-
-from mgn_convert.formats.darknet.engine import Network
 
 Array = npt.NDArray[np.float64]
 Run = Callable[..., Array]
@@ -29,27 +25,6 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def images(rng: np.random.Generator) -> Array:
     return single(rng, N, C, H, W)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """run(sections, images, weights): output of a network, whose last layer must give the same alone."""
-
-    def run(sections: str, images: Array, weights: Sequence[npt.ArrayLike] = ()) -> Array:
-        cfg, file = tmp_path / "net.cfg", tmp_path / "net.weights"
-        channels, height, width = images.shape[1:]
-        cfg.write_text(f"[net]\nchannels={channels}\nheight={height}\nwidth={width}\n" + sections)
-        body = b"".join(np.asarray(array, np.float32).tobytes() for array in weights)
-        file.write_bytes(struct.pack("<iiiq", 0, 2, 0, 0) + body)
-        with Network(cfg, file, batch=N) as net:
-            last = net.layers[-1].index
-            outputs = net(images, range(last))
-            inputs = {s: images if s < 0 else outputs[str(s)] for s in net.sources(last)}
-            np.testing.assert_array_equal(net.forward_layer(last, inputs), outputs[str(last)])
-            np.testing.assert_array_equal(net(images[:1])[str(last)], outputs[str(last)][:1])
-            return outputs[str(last)].astype(np.float64)
-
-    return run
 
 
 def t(array: npt.ArrayLike) -> torch.Tensor:

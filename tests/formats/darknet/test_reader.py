@@ -162,8 +162,8 @@ BAD = {
         "lines 6, 9, 10",
     ),
     "unknown keys": (
-        "[activation]\nalpha=1\nbeta=2\n",
-        "[activation] has no key alpha",
+        "[activation]\ngamma=1\nbeta=2\n",
+        "[activation] has no key gamma",
         "x.cfg:7 [activation]",
         "remove it; likewise beta (line 8)",
     ),
@@ -208,12 +208,6 @@ BAD = {
         "[avgpool] needs channels, height and width",
         "x.cfg:9 [avgpool]",
         "[connected] is what reads vectors",
-    ),
-    "windowed average": (
-        "[avgpool]\nsize_h=2\nsize_w=4\n",
-        "[avgpool] takes the whole map",
-        "x.cfg:7",
-        "",
     ),
     "groups": (
         "[convolutional]\nfilters=4\ngroups=2\n",

@@ -209,7 +209,7 @@ def test_steps_on_the_way_to_a_tensor_are_not_recorded(make, tmp_path):
     x = b.input("data", (1, 3, 4, 4))
     x = b.add("relu", make.conv(b, x, 3, name="a", origin=Origin("a")), name="b", origin=Origin("b"))
     x = b.add("prelu", x, weight=make.numbers(3), name="c", origin=Origin("c", "m", "m.py:3"))
-    target = FORMAT.target(None)
+    target = FORMAT.target("stock")
     result = FORMAT.write(legalize(b.graph([x]), target), tmp_path, "net", target)
     assert [(name, covers) for name, _, covers in result.tensors] == [("b", ("a", "b")), ("c", ("c",))]
     assert "name=c.positive\n" in result.files[0].read_text()
@@ -253,7 +253,7 @@ def test_several_outputs_are_refused(make):
     with pytest.raises(UnsupportedError) as caught:
         legalize(graph, FORMAT.target(None))
     assert [r.because for r in caught.value.refusals] == [
-        "a Darknet network has one output, its last layer; this is one of 2"
+        "a Darknet network has one output, its last layer; this is one of 2; --output picks one"
     ] * 2
     with pytest.raises(UnsupportedError, match="a Darknet network has one output"):
         FORMAT.write(graph, None, "two", FORMAT.target(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ def _open_runner(source: Source) -> Runner:
     return DarknetRunner(source)
 
 
+def _written_ops() -> Mapping[str, str]:
+    from mgn_convert.formats.darknet.target import written_ops
+
+    return written_ops()
+
+
 DEFAULT_DIALECT = "mgn"
 DIALECTS = Path(__file__).parent / "dialects"
 
@@ -54,4 +61,5 @@ FORMAT = Format(
     write=_write,
     open_runner=_open_runner,
     dialects=dialects,
+    written_ops=_written_ops,
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mgn_convert.formats.darknet.layout import has_channels
+from mgn_convert.formats.darknet.layout import bounds
 from mgn_convert.graph.types import Graph, Node
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "clip")
 _NORMALIZED = ("conv", "conv_transpose", "linear", "batch_norm")
-_ACTIVATED = (*_NORMALIZED, "scale", "add", "sub")
+_PAIRS = ("add", "sub", "mul", "div", "maximum")
+_PLAIN = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh"}
+_OWN = {"softplus": "softplus", "exp": "exp", "log": "log", "abs": "abs"}
+ACTIVATIONS = (*_PLAIN, "leaky_relu", "elu", "clip", "gelu", *_OWN)
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Unit:
     norm: Node | None = None
     scale: Node | None = None
     act: Node | None = None
+    own: bool = False
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -33,24 +38,39 @@ class Unit:
         return self.nodes[-1].name
 
     @property
-    def activation(self) -> str:
-        """Darknet's word for the activation; "linear" for none."""
-        return (self.act and activation_of(self.act)) or "linear"
+    def activation(self) -> Mapping[str, Any]:
+        """activation= and its number; linear for none."""
+        found = activation_of(self.act, own=self.own) if self.act else None
+        return found or {"activation": "linear"}
 
 
-def activation_of(node: Node) -> str | None:
-    """Darknet's word for an activation node; None when it has none for these numbers."""
+def activation_of(node: Node, *, own: bool) -> dict[str, Any] | None:
+    """The options of a section that mean this activation; None when there are none.
+
+    own: those of our engine too.
+    """
+    word, number = _PLAIN.get(node.op), {}
     if node.op == "leaky_relu":
-        return {0.1: "leaky", 0.01: "relie"}.get(round(float(node.attrs["slope"]), 8))
-    if node.op == "elu":
-        return "elu" if node.attrs["alpha"] == 1 else None
-    if node.op == "clip":
-        return "hardtan" if (node.attrs["min"], node.attrs["max"]) == (-1, 1) else None
-    return {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh"}.get(node.op)
+        slope = float(node.attrs["slope"])
+        word = {0.1: "leaky", 0.01: "relie"}.get(round(slope, 8))
+        if word is None and own:
+            word, number = "leaky", {"slope": slope}
+    elif node.op == "elu":
+        alpha = float(node.attrs["alpha"])
+        word = "elu" if alpha == 1 or own else None
+        number = {} if alpha == 1 else {"alpha": alpha}
+    elif node.op == "clip":
+        limits: dict[object, str | None] = {(-1, 1): "hardtan", (0, 6): "relu6" if own else None}
+        word = limits.get(bounds(node))
+    elif node.op == "gelu" and own:
+        word = "gelu_tanh" if node.attrs["approximate"] == "tanh" else "gelu"
+    elif own:
+        word = word or _OWN.get(node.op)
+    return {"activation": word, **number} if word else None
 
 
-def units(graph: Graph) -> list[Unit]:
-    """Every node of the graph, in as few sections as its values allow.
+def units(graph: Graph, *, own: bool) -> list[Unit]:
+    """Every node of the graph, in as few sections as its values allow. own: as for `activation_of`.
 
     A value that is an output, or that more than one node reads, ends its section.
     """
@@ -58,7 +78,7 @@ def units(graph: Graph) -> list[Unit]:
     taken: set[str] = set()
     for node in graph.nodes:
         if node.name not in taken:
-            unit = _unit(graph, node)
+            unit = _unit(graph, node, own=own)
             taken.update(part.name for part in unit.nodes)
             found.append(unit)
     return found
@@ -72,8 +92,25 @@ def is_channel_scale(graph: Graph, node: Node) -> bool:
     return shapes <= {()} or (per_channel and shapes <= {(channels,), ()})
 
 
-def _unit(graph: Graph, head: Node) -> Unit:
-    if head.op == "conv_transpose" and head.attrs["groups"] > 1:
+def is_nearest(node: Node) -> bool:
+    """Whether a transposed convolution just repeats every cell: [upsample]."""
+    if node.op != "conv_transpose":
+        return False
+    weight, attrs = node.params["weight"], node.attrs
+    kernel = weight.shape[2]
+    return (
+        attrs["groups"] == weight.shape[0]
+        and weight.shape[1:] == (1, kernel, kernel)
+        and tuple(attrs["stride"]) == (kernel, kernel)
+        and not any((*attrs["padding"], *attrs["output_padding"]))
+        and tuple(attrs["dilation"]) == (1, 1)
+        and "bias" not in node.params
+        and bool((weight == 1).all())
+    )
+
+
+def _unit(graph: Graph, head: Node, *, own: bool) -> Unit:
+    if is_nearest(head):
         return Unit(head)
     last = head
     norm = scale = act = None
@@ -85,13 +122,21 @@ def _unit(graph: Graph, head: Node) -> Unit:
         follower = _next(graph, last, ("scale",))
         if follower and is_channel_scale(graph, follower):
             last = scale = follower
-    if head.op in _ACTIVATED and (follower := _next(graph, last, ACTIVATIONS)):
+    follower = _next(graph, last, ACTIVATIONS) if _takes_activation(head, own=own) else None
+    options = follower and activation_of(follower, own=own)
+    # The alpha of a [shortcut] is not that of elu.
+    if options and not (head.op in ("add", "sub") and "alpha" in options):
         act = follower
-    return Unit(head, norm, scale, act)
+    return Unit(head, norm, scale, act, own)
+
+
+def _takes_activation(head: Node, *, own: bool) -> bool:
+    """Our [batchnorm] and [scale] have no activation, the convolutions that stand for them upstream do."""
+    return head.op in (_PAIRS if own else ("add", "sub", "batch_norm", "scale")) or head.op in _NORMALIZED[:3]
 
 
 def _next(graph: Graph, node: Node, ops: tuple[str, ...]) -> Node | None:
     readers = graph.consumers(node.name)
     if node.name in graph.outputs or len(readers) != 1 or readers[0].op not in ops:
         return None
-    return readers[0] if has_channels(graph, node.name) else None
+    return readers[0]

@@ -67,6 +67,7 @@ class Reading:
         if net.integer("inputs", math.prod(shape)) != math.prod(shape):
             raise net.error("inputs is channels * height * width", key="inputs", remedy="remove inputs")
         self.made: list[Value] = []
+        self.pools: dict[int, tuple[Value, Mapping[str, Any]]] = {}
         self.index = -1
         self.section = net
         self._vectors: set[str] = set()
@@ -89,6 +90,17 @@ class Reading:
 
     def layer(self, number: int) -> Value:
         """The value of a layer, counted from the start or, when negative, back from here."""
+        return self.made[self.layer_index(number)]
+
+    @property
+    def source(self) -> Value:
+        """The value of the layer that `from` names."""
+        if len(self.section.integers("from")) != 1:
+            raise self.section.error("from names one layer", key="from", remedy="one section per layer")
+        return self.layer(self.section.integers("from")[0])
+
+    def layer_index(self, number: int) -> int:
+        """The number of a layer, counted from the start, of one that `layer` takes."""
         index = number if number >= 0 else self.index + number
         if not 0 <= index < self.index:
             raise self.section.error(
@@ -98,7 +110,7 @@ class Reading:
                 if self.index
                 else "an [activation] before it, which copies the input",
             )
-        return self.made[index]
+        return index
 
     def image(self, value: Value | None = None) -> Value:
         """`value`, or the previous one, as (N, C, H, W). Raises FileFormatError when Darknet has no such."""
@@ -109,6 +121,11 @@ class Reading:
                 because="the layer before it gives a vector",
                 remedy="[connected] is what reads vectors",
             )
+        return value if len(value.shape) == 4 else self.add("reshape", value, shape=(0, -1, 1, 1))
+
+    def map(self, value: Value | None = None) -> Value:
+        """`value`, or the previous one, as the layers of our engine see it: a vector is (N, K, 1, 1)."""
+        value = self.previous if value is None else value
         return value if len(value.shape) == 4 else self.add("reshape", value, shape=(0, -1, 1, 1))
 
     def vector(self, value: Value | None = None) -> Value:
@@ -142,11 +159,20 @@ class Reading:
         return self.builder.add(op, *inputs, name=self.name, origin=self._origin(), **fields)
 
     def chain(self, value: Value, *steps: tuple[str, Mapping[str, Any]] | None) -> Value:
-        """Nodes one after the other; the last one gives the section's value. None is no node."""
+        """Nodes one after the other; the last one gives the section's value. None is no node.
+
+        ("gate", {"steps": ...}) multiplies what goes in by what the steps make of it.
+        """
         present = [step for step in steps if step is not None]
         for position, (op, fields) in enumerate(present, start=1):
             make = self.result if position == len(present) else self.add
-            value = make(op, value, **fields)
+            if op == "gate":
+                gate = value
+                for inner, its in fields["steps"]:
+                    gate = self.add(inner, gate, **its)
+                value = make("mul", value, gate)
+            else:
+                value = make(op, value, **fields)
         return value
 
     def _origin(self) -> Origin:

@@ -24,10 +24,15 @@ Lacks = Callable[[Graph, Node, Mapping[str, Any]], "str | None"]
 
 @dataclass(frozen=True)
 class Writer:
-    """How an op is written, and `lacks(graph, node, dialect)`: why a node of it cannot be, or None."""
+    """How an op is written, and `lacks(graph, node, dialect)`: why a node of it cannot be, or None.
+
+    sections: the types that it may become. own: whether only our engine has them.
+    """
 
     write: WriteRule
     lacks: Lacks
+    sections: tuple[str, ...]
+    own: bool
 
 
 _READERS: dict[str, ReadRule] = {}
@@ -44,11 +49,13 @@ def reads(section_type: str) -> Callable[[ReadRule], ReadRule]:
     return register
 
 
-def writes(*ops: str, lacks: Lacks) -> Callable[[WriteRule], WriteRule]:
-    """Register the decorated function as the one that writes `ops`."""
+def writes(
+    *ops: str, lacks: Lacks, sections: tuple[str, ...], own: bool = False
+) -> Callable[[WriteRule], WriteRule]:
+    """Register the decorated function as the one that writes `ops`. The rest as in `Writer`."""
 
     def register(rule: WriteRule) -> WriteRule:
-        _WRITERS.update(dict.fromkeys(ops, Writer(rule, lacks)))
+        _WRITERS.update(dict.fromkeys(ops, Writer(rule, lacks, sections, own)))
         return rule
 
     return register

@@ -46,7 +46,7 @@ class DarknetRunner:
             self._layers = {t.tensor: t.place["layer"] for t in part.tensors}
             self.outputs = part.outputs
         self.tensors = tuple(self._layers)
-        self._input = read.graph.inputs[0].name
+        self.input_name = read.graph.inputs[0].name
         self._network = self._open(1)
 
     def __enter__(self) -> DarknetRunner:
@@ -102,7 +102,7 @@ class DarknetRunner:
 
     def _held(self, reference: Mapping[str, Array]) -> dict[int, Array]:
         """The reference's values by layer."""
-        places = {**self._layers, self._input: INPUT}
+        places = {**self._layers, self.input_name: INPUT}
         return {places[name]: array for name, array in reference.items() if name in places}
 
     def _as_layer(self, layer: int, array: Array) -> Array:
@@ -119,7 +119,7 @@ class DarknetRunner:
             if current == INPUT:
                 raise UsageError(
                     "the reference holds too little",
-                    because=f"layer {layer} needs the network's input {self._input}",
+                    because=f"layer {layer} needs the network's input {self.input_name}",
                     got=f"{len(known)} values",
                 )
             missing = [source for source in sources if source not in known]

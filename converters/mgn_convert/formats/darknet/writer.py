@@ -1,8 +1,8 @@
 """A legalized graph to cfg and weights.
 
 Darknet's layers form a chain: each reads the one before it, and a [route] stands where the graph reads
-something older. The network's input is no layer, so only the first one can read it; where the graph wants it
-later, the first layer is a copy of it.
+something older, a [reshape] where it reads values in another shape. The network's input is no layer, so only
+the first one can read it; where the graph wants it later, the first layer is a copy of it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from mgn_convert.formats.darknet.fusion import Unit, units
 from mgn_convert.formats.darknet.layout import is_free
 from mgn_convert.formats.darknet.registry import writers
 from mgn_convert.formats.darknet.weights import write_weights
-from mgn_convert.graph import Array, Graph, Node
+from mgn_convert.graph import Array, Graph, Node, Shape
 from mgn_convert.passes.legalize import Target
+
+_INPUT = -1
 
 
 class _InputReadLateError(Exception):
@@ -27,7 +29,7 @@ class _InputReadLateError(Exception):
 
 
 class Writing:
-    """What a writing rule works with: the sections so far, and where each value is."""
+    """What a writing rule works with: the sections so far, and where each value is, in which shape."""
 
     def __init__(self, graph: Graph, dialect: Mapping[str, Any], *, copy_input: bool) -> None:
         self.graph = graph
@@ -40,31 +42,54 @@ class Writing:
         self._names: set[str] = set()
         size = dict(zip(("channels", "height", "width"), entry.shape[1:], strict=True))
         self.net = {"batch": 1, **size}
-        self._place = {entry.name: -1}
+        self._place = {entry.name: _INPUT}
+        self._shapes = {_INPUT: entry.shape[1:]}
+        self._views: dict[tuple[int, Shape], int] = {}
         if copy_input:
-            self._place[entry.name] = self._append(
-                "activation", {"name": self._unique(f"{entry.name}.copy"), "activation": "linear"}
-            )
+            options = {"name": self._unique(f"{entry.name}.copy"), "activation": "linear"}
+            self._place[entry.name] = self._append("activation", options, entry.shape[1:])
+
+    @property
+    def own(self) -> bool:
+        """Whether the sections of our engine may be used."""
+        return bool(self.dialect["own_layers"])
 
     @property
     def last(self) -> int:
         """The number of the layer that the next section will read; -1 is the network's input."""
         return len(self.sections) - 1
 
-    def layer(self, value: str) -> int:
-        """The number of the layer that holds a value."""
-        if self._place[value] < 0:
+    def has(self, value: str) -> bool:
+        """Whether a value has been written."""
+        return value in self._place
+
+    def shape(self, value: str) -> Shape:
+        """(C, H, W) of the layer that holds a value, or (count,)."""
+        return self._shapes[self._place[value]]
+
+    def layer(self, value: str, shape: Shape | None = None) -> int:
+        """The number of a layer that holds a value, in this shape if one is given."""
+        place = self._placed(value, shape)
+        if place < 0:
             raise _InputReadLateError
-        return self._place[value]
+        return place
 
-    def use(self, value: str) -> None:
-        """Make sure that the next section reads this value."""
-        if self._place[value] != self.last:
-            self._append("route", {"layers": self.layer(value)})
+    def use(self, value: str, shape: Shape | None = None) -> None:
+        """Make sure that the next section reads this value, in this shape if one is given."""
+        self._turn_to(self._placed(value, shape))
 
-    def section(self, kind: str, unit: Unit, options: Mapping[str, Any], *arrays: Array) -> None:
-        """Add the section that gives the unit's value; `arrays` go to the weights file in this order."""
-        index = self._append(kind, {"name": self._unique(unit.name), **options})
+    def helper(self, kind: str, options: Mapping[str, Any], shape: Shape) -> int:
+        """Add a section that gives no value of the graph; its number."""
+        return self._append(kind, dict(options), shape)
+
+    def section(
+        self, kind: str, unit: Unit, options: Mapping[str, Any], *arrays: Array, shape: Shape
+    ) -> None:
+        """Add the section that gives the unit's value; `arrays` go to the weights file in this order.
+
+        shape: of the new layer.
+        """
+        index = self._append(kind, {"name": self._unique(unit.name), **options}, shape)
         self.arrays += arrays
         self._place[unit.name] = index
         self._record(unit.nodes, index)
@@ -75,14 +100,32 @@ class Writing:
         if self._place[node.name] >= 0:
             self._record((node,), self._place[node.name])
 
+    def _placed(self, value: str, shape: Shape | None) -> int:
+        place = self._place[value]
+        if shape is None or self._shapes[place] == shape:
+            return place
+        if (place, shape) not in self._views:
+            self._turn_to(place)
+            options = dict(zip("chw", shape, strict=True))
+            self._views[place, shape] = self._append("reshape", options, shape)
+        return self._views[place, shape]
+
+    def _turn_to(self, place: int) -> None:
+        if place == self.last:
+            return
+        if place < 0:
+            raise _InputReadLateError
+        self._append("route", {"layers": place}, self._shapes[place])
+
     def _record(self, nodes: Sequence[Node], layer: int) -> None:
         """Note where the last of `nodes` is, unless it is only a step on the way to a tensor."""
         covers = tuple(node.name for node in nodes if node.origin.tensor or not self._traced)
         if covers and covers[-1] == nodes[-1].name:
             self.tensors.append((covers[-1], {"layer": layer}, covers))
 
-    def _append(self, kind: str, options: dict[str, Any]) -> int:
+    def _append(self, kind: str, options: dict[str, Any], shape: Shape) -> int:
         self.sections.append((kind, options))
+        self._shapes[self.last] = shape
         return self.last
 
     def _unique(self, name: str) -> str:
@@ -116,7 +159,7 @@ def write(graph: Graph, folder: Path, stem: str, target: Target) -> Written:
 def _sections(graph: Graph, target: Target, *, copy_input: bool) -> Writing:
     writing = Writing(graph, target.dialect, copy_input=copy_input)
     rules = writers()
-    for unit in units(graph):
+    for unit in units(graph, own=writing.own):
         if is_free(graph, unit.head):
             writing.alias(unit.head)
         else:

@@ -33,6 +33,7 @@ class PyTorchRunner:
         self.outputs = captured.graph.outputs
         self.tensors = tuple(captured.nodes)
         self._graph = captured.graph
+        self.input_name = self._graph.inputs[0].name
         self._program = captured.program
         self._nodes = captured.nodes
         self._chunk = None if captured.any_batch else captured.program.batch
@@ -59,7 +60,7 @@ class PyTorchRunner:
 
     def run_isolated(self, tensor: str, reference: Mapping[str, Array]) -> Array:
         """See `mgn_convert.formats.Runner`."""
-        have = {*self._nodes, self._graph.inputs[0].name} - {tensor}
+        have = {*self._nodes, self.input_name} - {tensor}
         known = {self._node(name): array for name, array in reference.items() if name in have}
         with torch.no_grad():
             return _Isolated(self._program.module, self._state, known, self._dtype).value(self._node(tensor))
@@ -92,7 +93,7 @@ class PyTorchRunner:
             self._node(name)
 
     def _node(self, tensor: str) -> str:
-        if tensor == self._graph.inputs[0].name:
+        if tensor == self.input_name:
             return self._program.input
         if tensor not in self._nodes:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""[convolutional] and [deconvolutional], and what is written as such: batch norm and scale of their own."""
+"""[convolutional] and [deconvolutional], with one window for both directions or one for each; [upsample]."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from mgn_convert.formats.darknet.cfg import Section
-from mgn_convert.formats.darknet.fusion import Unit, is_channel_scale
-from mgn_convert.formats.darknet.layout import has_channels, is_image
-from mgn_convert.formats.darknet.normalize import lacks_variance, to_darknet, variance_of
-from mgn_convert.formats.darknet.reader import Reading
+from mgn_convert.formats.darknet.fusion import Unit, is_nearest
+from mgn_convert.formats.darknet.layout import is_image
+from mgn_convert.formats.darknet.normalize import to_darknet, variance_of
+from mgn_convert.formats.darknet.reader import Reading, check_size
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.activation import activation_steps
 from mgn_convert.formats.darknet.weights import FLOAT
@@ -29,45 +29,75 @@ def read_norm(r: Reading, s: Section, filters: int) -> dict[str, Array]:
     return {"weight": weight, "mean": mean, "var": variance_of(rolling)}
 
 
-def read_window(s: Section) -> tuple[int, tuple[int, int], int]:
-    """Size, stride (down, across) and padding per side. pad is a switch for padding = size / 2."""
-    size = s.integer("size", 1, least=1)
-    stride = s.integer("stride", 1, least=1)
-    padding = s.integer("padding", 0)
+def _per_axis(s: Section, key: str, default: int, *, least: int) -> tuple[int, int]:
+    """key_h and key_w, each `key` unless given."""
+    both = s.integer(key, default, least=least)
+    return s.integer(f"{key}_h", both, least=least), s.integer(f"{key}_w", both, least=least)
+
+
+def read_strides(s: Section) -> tuple[int, int]:
+    """stride_h or stride_y, and stride_w or stride_x, each `stride` unless given."""
+    both = s.integer("stride", 1, least=1)
+    found = [
+        s.integer(ours, s.integer(other, both, least=1), least=1)
+        for ours, other in (("stride_h", "stride_y"), ("stride_w", "stride_x"))
+    ]
+    return found[0], found[1]
+
+
+def _read_window(s: Section) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
+    """Kernel, and the attributes of a convolution. pad is a switch for padding = size / 2."""
+    kernel = _per_axis(s, "size", 1, least=1)
+    padding = _per_axis(s, "padding", 0, least=0)
     if s.integer("pad", 0):
-        padding = size // 2
-    return size, (s.integer("stride_y", stride, least=1), s.integer("stride_x", stride, least=1)), padding
+        halves = [
+            p if s.has(f"padding_{a}") else n // 2 for p, n, a in zip(padding, kernel, "hw", strict=True)
+        ]
+        padding = halves[0], halves[1]
+    dilation = _per_axis(s, "dilation", 1, least=1)
+    return kernel, {"stride": read_strides(s), "padding": padding, "dilation": dilation}
+
+
+def _read_groups(s: Section, channels: int, filters: int) -> int:
+    groups = s.integer("groups", 1, least=1)
+    if channels % groups or filters % groups:
+        raise s.error(
+            "groups divides the channels before and after",
+            key="groups",
+            because=f"there are {channels} and {filters}",
+        )
+    return groups
 
 
 @reads("convolutional")
 def read_convolutional(r: Reading, s: Section) -> Value:
-    """Biases, with batch_normalize also scales, mean and variance, then (filters, C / groups, size, size)."""
+    """Biases, with batch_normalize scales, mean and variance, then (filters, C / groups, rows, columns)."""
     x = r.image()
-    size, stride, padding = read_window(s)
-    filters, groups = s.integer("filters", 1, least=1), s.integer("groups", 1, least=1)
+    kernel, attrs = _read_window(s)
+    filters = s.integer("filters", 1, least=1)
+    groups = _read_groups(s, x.shape[1], filters)
     s.refuse(_UNUSUAL, "such weights are of another kind")
-    if x.shape[1] % groups or filters % groups:
-        raise s.error(
-            "groups divides the channels before and after",
-            key="groups",
-            because=f"there are {x.shape[1]} and {filters}",
-        )
     return _read(
-        r, s, x, "conv", (filters, x.shape[1] // groups, size, size),
-        {"stride": stride, "padding": (padding, padding), "groups": groups}, filters,
-    )  # fmt: skip
+        r, s, x, "conv", (filters, x.shape[1] // groups, *kernel), {**attrs, "groups": groups}, filters
+    )
 
 
 @reads("deconvolutional")
 def read_deconvolutional(r: Reading, s: Section) -> Value:
-    """As convolutional; the weights are (C, filters, size, size), there are no groups."""
+    """As convolutional; the weights are (C, filters / groups, rows, columns)."""
     x = r.image()
-    size, stride, padding = read_window(s)
+    kernel, attrs = _read_window(s)
     filters = s.integer("filters", 1, least=1)
-    return _read(
-        r, s, x, "conv_transpose", (x.shape[1], filters, size, size),
-        {"stride": stride, "padding": (padding, padding)}, filters,
-    )  # fmt: skip
+    groups = _read_groups(s, x.shape[1], filters)
+    extra = _per_axis(s, "output_padding", 0, least=0)
+    for i, key in ((0, "output_padding_h"), (1, "output_padding_w")):
+        if extra[i] and extra[i] >= max(attrs["stride"][i], attrs["dilation"][i]):
+            raise s.error(
+                "output_padding is less than the stride or the dilation",
+                key=key if key in s.options else "output_padding",
+            )
+    fields = {**attrs, "groups": groups, "output_padding": extra}
+    return _read(r, s, x, "conv_transpose", (x.shape[1], filters // groups, *kernel), fields, filters)
 
 
 def _read(
@@ -81,13 +111,6 @@ def _read(
     if norm is None:
         return r.chain(x, (op, {**fields, "bias": bias}), *acts)
     return r.chain(x, (op, fields), ("batch_norm", {**norm, "bias": bias, "eps": 0.0}), *acts)
-
-
-@reads("batchnorm")
-def read_batchnorm(r: Reading, s: Section) -> Value:
-    """Scales, mean and variance; upstream's file has no place for biases."""
-    x = r.image()
-    return r.chain(x, ("batch_norm", {**read_norm(r, s, x.shape[1]), "eps": 0.0}))
 
 
 def _lacks_square(graph: Graph, node: Node) -> str | None:
@@ -104,6 +127,8 @@ def _lacks_square(graph: Graph, node: Node) -> str | None:
 
 
 def _lacks_conv(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
+    if dialect["own_layers"]:
+        return None
     reason = _lacks_square(graph, node)
     if reason or dialect["strided_pointwise"] or node.params["weight"].shape[2] > 1:
         return reason
@@ -113,62 +138,67 @@ def _lacks_conv(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | N
 
 
 def _lacks_transpose(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if is_nearest(graph, node):
+    attrs = node.attrs
+    if dialect["own_layers"]:
+        limits = zip(attrs["output_padding"], attrs["stride"], attrs["dilation"], strict=True)
+        if any(extra and extra >= max(stride, dilation) for extra, stride, dilation in limits):
+            return "[deconvolutional] has less output padding than its stride or its dilation"
+        return None
+    if is_nearest(node) and is_image(graph, node.inputs[0]):
         return None
     reason = _lacks_square(graph, node)
     if reason:
         return reason
-    if node.attrs["groups"] != 1:
+    if attrs["groups"] != 1:
         return "[deconvolutional] has no groups"
-    if any(node.attrs["output_padding"]):
+    if any(attrs["output_padding"]):
         return "[deconvolutional] has no output padding"
     return (
         None if dialect["deconvolutional"] else "upstream Darknet crashes when it loads a [deconvolutional]"
     )
 
 
-def is_nearest(graph: Graph, node: Node) -> bool:
-    """Whether a transposed convolution just repeats every cell: [upsample]."""
-    weight, attrs = node.params["weight"], node.attrs
-    kernel = weight.shape[2]
-    return (
-        is_image(graph, node.inputs[0])
-        and attrs["groups"] == weight.shape[0]
-        and weight.shape[1:] == (1, kernel, kernel)
-        and tuple(attrs["stride"]) == (kernel, kernel)
-        and not any((*attrs["padding"], *attrs["output_padding"]))
-        and tuple(attrs["dilation"]) == (1, 1)
-        and "bias" not in node.params
-        and bool((weight == 1).all())
-    )
+def _window_options(node: Node) -> dict[str, int]:
+    """Upstream's keys where they say all; else a key for each direction."""
+    attrs, kernel = node.attrs, node.params["weight"].shape[2:]
+    options = {"groups": attrs["groups"]} if attrs["groups"] > 1 else {}
+    dilation = [d if k > 1 else 1 for d, k in zip(attrs["dilation"], kernel, strict=True)]
+    pairs = {"size": kernel, "stride": attrs["stride"], "padding": attrs["padding"]}
+    if all(a == b for a, b in pairs.values()) and dilation == [1, 1]:
+        return options | {key: pair[0] for key, pair in pairs.items()}
+    for key, pair in pairs.items():
+        options |= {f"{key}_h": pair[0], f"{key}_w": pair[1]}
+    if dilation != [1, 1]:
+        options |= {"dilation_h": dilation[0], "dilation_w": dilation[1]}
+    return options
 
 
-@writes("conv", lacks=_lacks_conv)
+@writes("conv", lacks=_lacks_conv, sections=("convolutional",))
 def write_conv(w: Writing, unit: Unit) -> None:
     """One section for the convolution and what follows it."""
-    w.use(unit.head.inputs[0])
-    attrs, weight = unit.head.attrs, unit.head.params["weight"]
+    node, weight = unit.head, unit.head.params["weight"]
+    w.use(node.inputs[0], w.graph.value(node.inputs[0]).shape[1:])
     options: dict[str, Any] = {"batch_normalize": 1} if unit.norm else {}
-    options["filters"] = weight.shape[0]
-    if attrs["groups"] > 1:
-        options["groups"] = attrs["groups"]
-    options |= {"size": weight.shape[2], "stride": attrs["stride"][0], "padding": attrs["padding"][0]}
-    options["activation"] = unit.activation
-    w.section("convolutional", unit, options, *_vectors(unit, weight.shape[0]), weight)
+    options |= {"filters": weight.shape[0], **_window_options(node), **unit.activation}
+    arrays = (*_vectors(unit, weight.shape[0]), weight)
+    w.section("convolutional", unit, options, *arrays, shape=node.shape[1:])
 
 
-@writes("conv_transpose", lacks=_lacks_transpose)
+@writes("conv_transpose", lacks=_lacks_transpose, sections=("deconvolutional", "upsample"))
 def write_conv_transpose(w: Writing, unit: Unit) -> None:
     """[deconvolutional], or [upsample] for one that repeats cells."""
-    w.use(unit.head.inputs[0])
-    attrs, weight = unit.head.attrs, unit.head.params["weight"]
-    if len(unit.nodes) == 1 and is_nearest(w.graph, unit.head):
-        w.section("upsample", unit, {"stride": weight.shape[2]})
+    node, weight = unit.head, unit.head.params["weight"]
+    w.use(node.inputs[0], w.graph.value(node.inputs[0]).shape[1:])
+    if is_nearest(node):
+        w.section("upsample", unit, {"stride": weight.shape[2]}, shape=node.shape[1:])
         return
     options: dict[str, Any] = {"batch_normalize": 1} if unit.norm else {}
-    options |= {"filters": weight.shape[1], "size": weight.shape[2], "stride": attrs["stride"][0]}
-    options |= {"padding": attrs["padding"][0], "activation": unit.activation}
-    w.section("deconvolutional", unit, options, *_vectors(unit, weight.shape[1]), weight)
+    options |= {"filters": node.shape[1], **_window_options(node)}
+    extra = node.attrs["output_padding"]
+    if any(extra):
+        options |= {"output_padding_h": extra[0], "output_padding_w": extra[1]}
+    arrays = (*_vectors(unit, node.shape[1]), weight)
+    w.section("deconvolutional", unit, {**options, **unit.activation}, *arrays, shape=node.shape[1:])
 
 
 def _vectors(unit: Unit, filters: int) -> tuple[Array, ...]:
@@ -178,41 +208,16 @@ def _vectors(unit: Unit, filters: int) -> tuple[Array, ...]:
     return to_darknet(unit.norm, scale=unit.scale, bias=bias)
 
 
-def _lacks_norm(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if not has_channels(graph, node.inputs[0]):
-        return "axis 1 of its input is not the channel of the Darknet layer that holds it"
-    return lacks_variance(node)
-
-
-def _lacks_scale(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if not has_channels(graph, node.inputs[0]):
-        return "axis 1 of its input is not the channel of the Darknet layer that holds it"
-    return None if is_channel_scale(graph, node) else "Darknet scales whole channels only"
-
-
-@writes("batch_norm", lacks=_lacks_norm)
-def write_batch_norm(w: Writing, unit: Unit) -> None:
-    """A batch norm without a convolution: one of 1x1 kernels of 1, a group per channel.
-
-    Upstream's own [batchnorm] has no biases, and does not run on a CPU.
-    """
-    assert unit.norm is not None
-    _write_depthwise(w, unit, {"batch_normalize": 1}, to_darknet(unit.norm, scale=unit.scale), None)
-
-
-@writes("scale", lacks=_lacks_scale)
-def write_scale(w: Writing, unit: Unit) -> None:
-    """x * weight + bias per channel: a 1x1 convolution with a group per channel."""
-    bias = unit.head.params.get("bias", np.zeros((), FLOAT))
-    channels = w.graph.value(unit.head.inputs[0]).shape[1]
-    _write_depthwise(w, unit, {}, (np.broadcast_to(bias, (channels,)),), unit.head.params.get("weight"))
-
-
-def _write_depthwise(
-    w: Writing, unit: Unit, options: dict[str, Any], vectors: tuple[Array, ...], weight: Array | None
-) -> None:
-    w.use(unit.head.inputs[0])
-    channels = w.graph.value(unit.head.inputs[0]).shape[1]
-    weight = np.broadcast_to(np.ones((), FLOAT) if weight is None else weight, (channels,))
-    options |= {"filters": channels, "groups": channels, "size": 1, "stride": 1, "padding": 0}
-    w.section("convolutional", unit, {**options, "activation": unit.activation}, *vectors, weight)
+@reads("upsample")
+def read_upsample(r: Reading, s: Section) -> Value:
+    """Every cell repeated `stride` times down and across, times `scale`."""
+    x = r.image()
+    stride, scale = s.integer("stride", 2, least=1), s.number("scale", 1)
+    check_size(s, (1, x.shape[1], x.shape[2] * stride, x.shape[3] * stride))
+    ones = np.broadcast_to(np.ones((), FLOAT), (x.shape[1], 1, stride, stride))
+    fields = {"weight": ones, "stride": (stride, stride), "groups": x.shape[1]}
+    return r.chain(
+        x,
+        ("conv_transpose", fields),
+        ("scale", {"weight": np.asarray(scale, FLOAT)}) if scale != 1 else None,
+    )

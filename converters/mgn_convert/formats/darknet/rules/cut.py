@@ -11,14 +11,14 @@ from typing import Any
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
-from mgn_convert.formats.darknet.layout import has_channels, is_free
+from mgn_convert.formats.darknet.layout import arranged, is_free
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.writer import Writing
 from mgn_convert.graph import Graph, Node, Value
 
 _GRAPH_AXIS = {0: 1, 1: 3, 2: 2, 3: 1}
-_DARKNET_AXIS = {1: 0, 2: 2, 3: 1}
+_DARKNET_AXIS = {"c": 0, "h": 2, "w": 1}
 
 
 @reads("slice")
@@ -66,36 +66,24 @@ def _lacks_slice(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | 
         return None
     if not dialect["slice"]:
         return "upstream Darknet has no layer that cuts"
-    if node.attrs["axis"] % len(node.shape) == 0:
-        return "Darknet does not cut the batch"
-    if not has_channels(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
-    return None
+    return None if node.attrs["axis"] % len(node.shape) else "Darknet does not cut the batch"
 
 
-@writes("slice", lacks=_lacks_slice)
+@writes("slice", lacks=_lacks_slice, sections=("slice",))
 def write_slice(w: Writing, unit: Unit) -> None:
     """One section per part; equal parts by their number."""
     node = unit.head
-    w.use(node.inputs[0])
     axis = node.attrs["axis"] % len(node.shape)
+    found, after = (arranged(shape, (axis,)) for shape in (w.graph.value(node.inputs[0]).shape, node.shape))
+    assert found is not None
+    assert after is not None
+    view, (letter,) = found
+    w.use(node.inputs[0], view)
     extent, start, stop = w.graph.value(node.inputs[0]).shape[axis], node.attrs["start"], node.attrs["stop"]
     size = stop - start
-    options: dict[str, Any] = {"slice_axis": _DARKNET_AXIS[axis]}
+    options: dict[str, Any] = {"slice_axis": _DARKNET_AXIS[letter]}
     if extent % size == 0 and start % size == 0:
         options |= {"slice_num": extent // size - 1, "slice_pos": start // size}
     else:
         options |= {"slice_begin": start, "slice_end": stop}
-    w.section("slice", unit, options)
-
-
-def _lacks_nothing(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if is_free(graph, node):
-        return None
-    return "Darknet keeps the batch axis as it is" if node.op == "reshape" else "Darknet has no powers"
-
-
-@writes("reshape", "power", lacks=_lacks_nothing)
-def write_nothing(w: Writing, unit: Unit) -> None:
-    """No section: the numbers stay where they are. So do those of x^1."""
-    w.alias(unit.head)
+    w.section("slice", unit, options, shape=after[0])

@@ -1,4 +1,4 @@
-"""[route] joins layers, [shortcut] adds them."""
+"""[route] and [concat] join layers, [shortcut] adds two of one shape."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
-from mgn_convert.formats.darknet.layout import layer_shape
+from mgn_convert.formats.darknet.layout import arranged, joined, layer_shape
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.activation import activation_steps
+from mgn_convert.formats.darknet.rules.pair import lacks_pair, same_shapes, write_pair
+from mgn_convert.formats.darknet.rules.reduce import read_axes
 from mgn_convert.formats.darknet.weights import FLOAT
 from mgn_convert.formats.darknet.writer import Writing
 from mgn_convert.graph import Graph, Node, Value
@@ -33,12 +35,20 @@ def read_route(r: Reading, s: Section) -> Value:
     return r.mark_vector(r.result("concat", *(r.vector(v) for v in values), axis=1))
 
 
+@reads("concat")
+def read_concat(r: Reading, s: Section) -> Value:
+    """Layers joined along one axis."""
+    values = [r.map(r.layer(number)) for number in s.integers("layers")]
+    (axis, *others) = read_axes(s, "axis")
+    if others:
+        raise s.error("axis is one of c, h and w", key="axis", remedy="one letter")
+    return r.result("concat", *values, axis=axis)
+
+
 @reads("shortcut")
 def read_shortcut(r: Reading, s: Section) -> Value:
     """alpha * previous + beta * from. Unequal shapes, which upstream subsamples or cuts, are refused."""
-    if len(s.integers("from")) != 1:
-        raise s.error("from names one layer", key="from", remedy="one [shortcut] per layer")
-    values = [r.previous, r.layer(s.integers("from")[0])]
+    values = [r.previous, r.source]
     if len(values[0].shape) != len(values[1].shape):
         values = [r.image(v) for v in values]
     if values[0].shape != values[1].shape:
@@ -56,25 +66,45 @@ def read_shortcut(r: Reading, s: Section) -> Value:
         v if f == 1 else r.add("scale", v, weight=np.asarray(f, FLOAT))
         for v, f in zip(values, factors, strict=True)
     ]
-    acts = activation_steps(s, "linear")
+    acts = activation_steps(s, "linear", alpha=False)
     if not acts:
         return r.result(op, *scaled)
     return r.chain(r.add(op, *scaled), *acts)
 
 
 def _lacks_concat(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if node.attrs["axis"] % len(node.shape) != 1:
+    axis = node.attrs["axis"] % len(node.shape)
+    if axis == 1:
+        return None
+    if not dialect["own_layers"]:
         return "a [route] joins along axis 1 only"
-    return None
+    return None if axis else "Darknet does not join along the batch"
 
 
-@writes("concat", lacks=_lacks_concat)
+@writes("concat", lacks=_lacks_concat, sections=("route", "concat"))
 def write_concat(w: Writing, unit: Unit) -> None:
-    """[route], by the numbers of the layers."""
-    w.section("route", unit, {"layers": tuple(w.layer(name) for name in unit.head.inputs)})
+    """[route] by the numbers of the layers, whatever their shapes: axis 1 is the outermost of an image.
+
+    Along other axes [concat].
+    """
+    node = unit.head
+    axis = node.attrs["axis"] % len(node.shape)
+    if axis == 1:
+        layers = tuple(w.layer(name) for name in node.inputs)
+        w.section("route", unit, {"layers": layers}, shape=joined([w.shape(name) for name in node.inputs]))
+        return
+    found = [arranged(w.graph.value(name).shape, (axis,)) for name in node.inputs]
+    views = [view for view in found if view is not None]
+    layers = tuple(w.layer(name, view) for name, (view, _) in zip(node.inputs, views, strict=True))
+    (letter,) = views[0][1]
+    shape = arranged(node.shape, (axis,))
+    assert shape is not None
+    w.section("concat", unit, {"axis": letter, "layers": layers}, shape=shape[0])
 
 
 def _lacks_add(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
+    if dialect["own_layers"]:
+        return lacks_pair(graph, node, dialect)
     shapes = [graph.value(name).shape for name in node.inputs]
     if shapes[0] != shapes[1]:
         return "a [shortcut] adds values of one shape"
@@ -84,14 +114,19 @@ def _lacks_add(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | No
     return None
 
 
-@writes("add", "sub", lacks=_lacks_add)
+@writes("add", "sub", lacks=_lacks_add, sections=("shortcut", "sum"))
 def write_add(w: Writing, unit: Unit) -> None:
-    """[shortcut]: the previous layer and one other, which a minus sign may go to."""
+    """[shortcut]: the previous layer and one other, which a minus sign may go to; or [sum]."""
     first, second = unit.head.inputs
+    shape = w.shape(first)
+    if w.own and (shape != w.shape(second) or len(shape) != 3 or not same_shapes(w.graph, unit.head)):
+        write_pair(w, unit)
+        return
     swapped = w.layer(second) == w.last
     previous, other = (second, first) if swapped else (first, second)
+    of = w.layer(other)
     w.use(previous)
-    options: dict[str, Any] = {"from": w.layer(other)}
+    options: dict[str, Any] = {"from": of}
     if unit.head.op == "sub":
         options["alpha" if swapped else "beta"] = -1
-    w.section("shortcut", unit, {**options, "activation": unit.activation})
+    w.section("shortcut", unit, {**options, **unit.activation}, shape=shape)

@@ -1,8 +1,9 @@
-"""[maxpool], [avgpool] and [upsample].
+"""[maxpool] and [avgpool].
 
 A [maxpool] with size and stride has one window for both directions, and `padding` is the total of both sides;
 the window starts padding / 2 before the map. With size_h, size_w, stride_h and stride_w, `padding` counts per
-side; padding_h, padding_w, padding_bottom and padding_right give a side or direction of its own.
+side; padding_h and padding_w give a direction, padding_top, _left, _bottom and _right a side of its own. An
+[avgpool] without keys takes the whole map.
 """
 
 from __future__ import annotations
@@ -11,40 +12,104 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
 from mgn_convert.formats.darknet.layout import is_image
-from mgn_convert.formats.darknet.reader import Reading, check_size
+from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
-from mgn_convert.formats.darknet.weights import FLOAT
+from mgn_convert.formats.darknet.rules.conv import read_strides
 from mgn_convert.formats.darknet.writer import Writing
 from mgn_convert.graph import Graph, Node, Value
 
 _DIRECTIONS = ("size_h", "size_w", "stride_h", "stride_w")
+_SIDES = ("padding_top", "padding_left", "padding_bottom", "padding_right")
+_RESHAPED = "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
 
 
 @reads("maxpool")
 def read_maxpool(r: Reading, s: Section) -> Value:
     """Cells outside the map never win."""
     x = r.image()
-    kernel, stride, start, end = _read_rectangular(s) if "size_h" in s.options else _read_square(s)
-    ends = []
+    stock = not _is_rectangular(s)
+    kernel, stride, start, end = _read_stock(s) if stock else _read_rectangular(s)
+    attrs = _window_attrs(s, x, kernel, stride, start, end, stock=stock)
+    value = r.result("max_pool", x, **attrs)
+    r.pools[r.index] = x, attrs
+    return value
+
+
+@reads("avgpool")
+def read_avgpool(r: Reading, s: Section) -> Value:
+    """The mean of each map without keys, else of windows."""
+    x = r.image()
+    keys = (*_DIRECTIONS, *_SIDES, "size", "stride", "padding", "padding_h", "padding_w", "overhang_h")
+    if not any(key in s.options for key in (*keys, "overhang_w", "count_include_pad", "divisor")):
+        return r.result("reduce", x, kind="mean", axes=(2, 3), keepdims=True)
+    if _is_rectangular(s):
+        kernel, stride, start, end = _read_rectangular(s)
+    else:
+        size, step = s.integer("size", None, least=1), s.integer("stride", 1, least=1)
+        side = s.integer("padding", 0)
+        kernel, stride, start, end = (size, size), (step, step), (side, side), (side, side)
+    over = s.integer("overhang_h", 0), s.integer("overhang_w", 0)
+    counted = not s.has("count_include_pad") or s.switch("count_include_pad")
+    divisor = s.integer("divisor", None, least=1) if s.has("divisor") else None
+    padding = (*start, *end)
+    if divisor is None and not any((*padding, *over)) and tuple(kernel) == x.shape[2:]:
+        return r.result("reduce", x, kind="mean", axes=(2, 3), keepdims=True)
+    _counts(s, x, kernel, stride, start, [end[i] + over[i] for i in (0, 1)])
+    attrs = {"kernel": kernel, "stride": stride, "padding": padding, "overhang": over}
+    return r.result("avg_pool", x, **attrs, count_include_pad=counted, divisor=divisor)
+
+
+def _is_rectangular(s: Section) -> bool:
+    return "size_h" in s.options or "size_w" in s.options
+
+
+def _counts(
+    s: Section,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    start: Sequence[int],
+    end: Sequence[int],
+) -> list[int]:
+    """Windows down and across. Raises FileFormatError unless each holds a cell of the map."""
+    counts = [(x.shape[2 + i] + start[i] + end[i] - kernel[i]) // stride[i] + 1 for i in (0, 1)]
     for i in (0, 1):
-        extent = x.shape[2 + i]
-        # C rounds toward zero, so that a window a little larger than the map still gives one cell.
-        count = math.trunc((extent + start[i] + end[i] - kernel[i]) / stride[i]) + 1
-        if count < 1:
+        inside = start[i] < kernel[i] and (counts[i] - 1) * stride[i] - start[i] < x.shape[2 + i]
+        if counts[i] < 1 or not inside:
             raise s.error(
-                "the window fits the map",
-                because=f"it is {kernel[i]} on {extent} cells and {start[i]} + {end[i]} of padding",
+                "every window fits the map and holds a cell of it",
+                because=f"it is {kernel[i]} on {x.shape[2 + i]} cells and {start[i]} + {end[i]} of padding",
             )
-        ends.append(max(0, (count - 1) * stride[i] + kernel[i] - extent - start[i]))
-    return r.result("max_pool", x, kernel=kernel, stride=stride, padding=(*start, *ends))
+    return counts
 
 
-def _read_square(s: Section) -> tuple[tuple[int, int], ...]:
+def _window_attrs(
+    s: Section,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    start: Sequence[int],
+    end: Sequence[int],
+    *,
+    stock: bool,
+) -> dict[str, Any]:
+    """The attributes of a max_pool, with no more padding at the end than a window needs."""
+    end = list(end)
+    for i in (0, 1):
+        missing = kernel[i] - (x.shape[2 + i] + start[i] + end[i])
+        # Upstream's division rounds toward zero: a window a little larger than the map still gives one cell.
+        if stock and 0 < missing < stride[i]:
+            end[i] += missing
+    counts = _counts(s, x, kernel, stride, start, end)
+    reach = [(counts[i] - 1) * stride[i] + kernel[i] - x.shape[2 + i] - start[i] for i in (0, 1)]
+    padding = (*start, *(max(0, n) for n in reach))
+    return {"kernel": tuple(kernel), "stride": tuple(stride), "padding": padding}
+
+
+def _read_stock(s: Section) -> tuple[tuple[int, int], ...]:
     """Kernel, stride, padding before and padding after, each down and across."""
     stride = s.integer("stride", 1, least=1)
     size = s.integer("size", stride, least=1)
@@ -55,44 +120,15 @@ def _read_square(s: Section) -> tuple[tuple[int, int], ...]:
 
 
 def _read_rectangular(s: Section) -> tuple[tuple[int, int], ...]:
+    for key in ("size", "stride"):
+        if s.has(key):
+            raise s.error("size and stride exclude size_h and size_w", key=key, remedy=f"remove {key}")
     kernel = s.integer("size_h", None, least=1), s.integer("size_w", None, least=1)
-    stride = s.integer("stride_h", 1, least=1), s.integer("stride_w", 1, least=1)
     both = s.integer("padding", 0)
-    start = s.integer("padding_h", both), s.integer("padding_w", both)
-    end = s.integer("padding_bottom", start[0]), s.integer("padding_right", start[1])
-    return kernel, stride, start, end
-
-
-@reads("avgpool")
-def read_avgpool(r: Reading, s: Section) -> Value:
-    """The mean of each map; sizes may be given, but only those of the whole map."""
-    x = r.image()
-    for key, extent in (
-        ("size", x.shape[2]),
-        ("size_h", x.shape[2]),
-        ("size", x.shape[3]),
-        ("size_w", x.shape[3]),
-    ):
-        if s.integer(key, extent) != extent:
-            raise s.error("[avgpool] takes the whole map", key=key, because=f"the map has {extent} cells")
-    s.refuse(("padding",), "[avgpool] takes the whole map")
-    s.skip(("stride", "stride_h", "stride_w"))
-    return r.result("reduce", x, kind="mean", axes=(2, 3), keepdims=True)
-
-
-@reads("upsample")
-def read_upsample(r: Reading, s: Section) -> Value:
-    """Every cell repeated `stride` times down and across, times `scale`."""
-    x = r.image()
-    stride, scale = s.integer("stride", 2, least=1), s.number("scale", 1)
-    check_size(s, (1, x.shape[1], x.shape[2] * stride, x.shape[3] * stride))
-    ones = np.broadcast_to(np.ones((), FLOAT), (x.shape[1], 1, stride, stride))
-    fields = {"weight": ones, "stride": (stride, stride), "groups": x.shape[1]}
-    return r.chain(
-        x,
-        ("conv_transpose", fields),
-        ("scale", {"weight": np.asarray(scale, FLOAT)}) if scale != 1 else None,
-    )
+    sides = s.integer("padding_h", both), s.integer("padding_w", both)
+    start = s.integer("padding_top", sides[0]), s.integer("padding_left", sides[1])
+    end = s.integer("padding_bottom", sides[0]), s.integer("padding_right", sides[1])
+    return kernel, read_strides(s), start, end
 
 
 def spans(extent: int, size: int, stride: int, start: int, count: int) -> list[tuple[int, int]]:
@@ -102,7 +138,7 @@ def spans(extent: int, size: int, stride: int, start: int, count: int) -> list[t
 
 
 def rectangular_options(attrs: Mapping[str, Any]) -> dict[str, int]:
-    """The options of a [maxpool] for any max_pool node, where the dialect has rectangular ones."""
+    """The window of any pool node, where the dialect has rectangular ones."""
     top, left, bottom, right = attrs["padding"]
     options = dict(zip(_DIRECTIONS, (*attrs["kernel"], *attrs["stride"]), strict=True))
     if top == left == bottom == right:
@@ -149,54 +185,56 @@ def _options(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> dict[str, 
     return square_options(graph.value(node.inputs[0]).shape[2:], out, _window(graph, node))
 
 
-def _lacks_max_pool(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if not is_image(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
+def lacks_max_pool(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
+    """Why a max_pool, or a reduce by max over the whole map, cannot be written, or None."""
+    if not dialect["own_layers"] and not is_image(graph, node.inputs[0]):
+        return _RESHAPED
     if _options(graph, node, dialect) is None:
         return "upstream's [maxpool] has one size, one stride and one padding for both directions"
     return None
 
 
-def _lacks_reduce(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    shape = graph.value(node.inputs[0]).shape
-    axes = {axis % len(shape) for axis in node.attrs["axes"]}
-    if len(shape) != 4 or axes != {2, 3} or node.attrs["kind"] not in ("mean", "max"):
-        return "Darknet reduces by mean and by max, over height and width together"
-    if not is_image(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
-    return _lacks_max_pool(graph, node, dialect) if node.attrs["kind"] == "max" else None
-
-
 def _lacks_avg_pool(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    if not is_image(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
     extent, attrs = graph.value(node.inputs[0]).shape[2:], node.attrs
+    if dialect["own_layers"]:
+        fits = attrs["divisor"] is None or (attrs["divisor"] >= 1 and attrs["divisor"] % 1 == 0)
+        return None if fits else "[avgpool] divides by a whole number"
+    if not is_image(graph, node.inputs[0]):
+        return _RESHAPED
     area = extent[0] * extent[1]
     if tuple(attrs["kernel"]) != tuple(extent) or any((*attrs["padding"], *attrs["overhang"])):
         return "[avgpool] takes the whole map"
     return None if (attrs["divisor"] or area) == area else "[avgpool] divides by the size of the map"
 
 
-@writes("max_pool", lacks=_lacks_max_pool)
+@writes("max_pool", lacks=lacks_max_pool, sections=("maxpool",))
 def write_max_pool(w: Writing, unit: Unit) -> None:
     """[maxpool], in the words that the dialect has."""
-    w.use(unit.head.inputs[0])
-    options = _options(w.graph, unit.head, w.dialect)
+    node = unit.head
+    w.use(node.inputs[0], w.graph.value(node.inputs[0]).shape[1:])
+    options = _options(w.graph, node, w.dialect)
     assert options is not None
-    w.section("maxpool", unit, options)
+    out = node.shape[1:] if node.op == "max_pool" else (*w.shape(node.inputs[0])[:1], 1, 1)
+    w.section("maxpool", unit, options, shape=out)
 
 
-@writes("reduce", lacks=_lacks_reduce)
-def write_reduce(w: Writing, unit: Unit) -> None:
-    """[avgpool] for the mean; a [maxpool] over the whole map for the max."""
-    if unit.head.attrs["kind"] == "max":
-        write_max_pool(w, unit)
-    else:
-        write_avg_pool(w, unit)
-
-
-@writes("avg_pool", lacks=_lacks_avg_pool)
+@writes("avg_pool", lacks=_lacks_avg_pool, sections=("avgpool",))
 def write_avg_pool(w: Writing, unit: Unit) -> None:
-    """[avgpool], which has no options."""
-    w.use(unit.head.inputs[0])
-    w.section("avgpool", unit, {})
+    """[avgpool], without keys for the whole map."""
+    node = unit.head
+    image = w.graph.value(node.inputs[0]).shape[1:]
+    w.use(node.inputs[0], image)
+    if node.op == "reduce" or not w.own:
+        # With a window our engine sums in double precision; upstream's is over the whole map alone.
+        whole = {"kernel": image[1:], "stride": (1, 1), "padding": (0, 0, 0, 0)}
+        options = rectangular_options(whole) if w.own else {}
+        w.section("avgpool", unit, options, shape=(image[0], 1, 1))
+        return
+    options, attrs = rectangular_options(node.attrs), node.attrs
+    for key, extra in zip(("overhang_h", "overhang_w"), attrs["overhang"], strict=True):
+        options |= {key: extra} if extra else {}
+    if not attrs["count_include_pad"]:
+        options["count_include_pad"] = 0
+    if attrs["divisor"]:
+        options["divisor"] = int(attrs["divisor"])
+    w.section("avgpool", unit, options, shape=node.shape[1:])

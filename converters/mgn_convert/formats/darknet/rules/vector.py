@@ -10,11 +10,13 @@ import numpy as np
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
+from mgn_convert.formats.darknet.layout import arranged
 from mgn_convert.formats.darknet.normalize import to_darknet
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.activation import activation_steps
 from mgn_convert.formats.darknet.rules.conv import read_norm
+from mgn_convert.formats.darknet.rules.reduce import read_axes
 from mgn_convert.formats.darknet.weights import FLOAT
 from mgn_convert.formats.darknet.writer import Writing
 from mgn_convert.graph import Graph, Node, Value
@@ -38,54 +40,77 @@ def read_connected(r: Reading, s: Section) -> Value:
 
 @reads("softmax")
 def read_softmax(r: Reading, s: Section) -> Value:
-    """Over each of `groups` equal stretches of the vector. The result is (N, K)."""
-    x, groups, temperature = r.vector(), s.integer("groups", 1, least=1), s.number("temperature", 1)
+    """Over each of `groups` equal stretches: of an axis, or of the vector, which gives (N, K)."""
+    groups, temperature = s.integer("groups", 1, least=1), s.number("temperature", 1)
     s.skip(("noloss",))
-    s.refuse(("spatial", "tree"), "upstream's CPU code ignores it")
-    if x.shape[1] % groups or temperature <= 0:
+    s.refuse(("tree",), "upstream's CPU code ignores it")
+    spatial = s.switch("spatial")
+    along = s.has("axis") or spatial
+    x = r.map() if along else r.vector()
+    (axis, *others) = read_axes(s, "axis") if s.has("axis") else (1,)
+    if others or (spatial and axis != 1):
+        raise s.error("axis is one of c, h and w, and c with spatial=1", key="axis", remedy="one letter")
+    length = x.shape[axis]
+    if length % groups or temperature < 1e-30:
         raise s.error(
-            "groups divides the vector and temperature is positive",
-            key="groups" if x.shape[1] % groups else "temperature",
-            because=f"the vector has {x.shape[1]} elements",
+            "groups divides the values and temperature is positive",
+            key="groups" if length % groups else "temperature",
+            because=f"there are {length} values",
         )
-    cooled = ("scale", {"weight": np.asarray(1 / temperature)}) if temperature != 1 else None
+    steps: list[tuple[str, Mapping[str, Any]]] = []
+    if temperature != 1:
+        steps.append(("power", {"scale": 1 / temperature}))
     if groups == 1:
-        return r.mark_vector(r.chain(x, cooled, ("softmax", {"axis": 1})))
-    shape = (0, groups, x.shape[1] // groups)
-    steps = (cooled, ("reshape", {"shape": shape}), ("softmax", {"axis": 2}), ("reshape", {"shape": (0, -1)}))
-    return r.mark_vector(r.chain(x, *steps))
+        steps.append(("softmax", {"axis": axis}))
+    else:
+        shape = (*x.shape[1:axis], groups, length // groups, *x.shape[axis + 1 :])
+        steps += [("reshape", {"shape": (0, *shape)}), ("softmax", {"axis": axis + 1})]
+        steps.append(("reshape", {"shape": (0, *x.shape[1:])}))
+    value = r.chain(x, *steps)
+    return value if along else r.mark_vector(value)
 
 
 def _lacks_linear(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
     return None if len(node.shape) == 2 else "[connected] reads the whole layer, so its input is (N, K)"
 
 
-@writes("linear", lacks=_lacks_linear)
+@writes("linear", lacks=_lacks_linear, sections=("connected",))
 def write_linear(w: Writing, unit: Unit) -> None:
     """[connected]; unlike in [convolutional], the numbers of the batch norm come last."""
     w.use(unit.head.inputs[0])
     weight, bias = unit.head.params["weight"], unit.head.params.get("bias")
+    count = weight.shape[0]
     options: dict[str, Any] = {"batch_normalize": 1} if unit.norm else {}
-    options |= {"output": weight.shape[0], "activation": unit.activation}
+    options |= {"output": count, **unit.activation}
     if unit.norm:
         beta, *norm = to_darknet(unit.norm, scale=unit.scale, bias=bias)
-        w.section("connected", unit, options, beta, weight, *norm)
+        arrays = [beta, weight, *norm]
     else:
-        bias = np.zeros(weight.shape[0], FLOAT) if bias is None else bias
-        w.section("connected", unit, options, bias, weight)
+        arrays = [np.zeros(count, FLOAT) if bias is None else bias, weight]
+    w.section("connected", unit, options, *arrays, shape=(count, 1, 1))
 
 
 def _lacks_softmax(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
     axis = node.attrs["axis"] % len(node.shape)
+    if axis and dialect["own_layers"]:
+        return None
     if axis == 0 or math.prod(node.shape[axis + 1 :]) != 1:
         return "[softmax] goes over elements that lie side by side, as those of the last axis do"
     return None
 
 
-@writes("softmax", lacks=_lacks_softmax)
+@writes("softmax", lacks=_lacks_softmax, sections=("softmax",))
 def write_softmax(w: Writing, unit: Unit) -> None:
-    """Axes before the softmax's own become groups."""
+    """Along its axis; upstream's goes over the whole layer, axes before the softmax's own being groups."""
     node = unit.head
+    axis = node.attrs["axis"] % len(node.shape)
+    if w.own:
+        found = arranged(node.shape, (axis,))
+        assert found is not None
+        view, (letter,) = found
+        w.use(node.inputs[0], view)
+        w.section("softmax", unit, {"axis": letter}, shape=view)
+        return
     w.use(node.inputs[0])
-    groups = math.prod(node.shape[1 : node.attrs["axis"] % len(node.shape)])
-    w.section("softmax", unit, {"groups": groups} if groups > 1 else {})
+    groups, count = math.prod(node.shape[1:axis]), math.prod(node.shape[1:])
+    w.section("softmax", unit, {"groups": groups} if groups > 1 else {}, shape=(count,))
