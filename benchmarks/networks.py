@@ -37,7 +37,6 @@ class Case:
 
     arch: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    dialect: str | None = None
 
     def __str__(self) -> str:
         options = " ".join(f"{k}={v}" for k, v in self.options.items())
@@ -56,7 +55,7 @@ CASES = [
     Case("fastreid-sbs", {"vintage": "0.1", "ibn": True}),
     Case("mudeep", {"input_size": "384x192"}),
     Case("mudeep", {"input_size": "384x128"}),
-    Case("lagnet", dialect="bvlc-1.0"),
+    Case("lagnet"),
 ]
 
 
@@ -75,7 +74,7 @@ def measure(case: Case, folder: Path) -> list[str]:
     checkpoint = folder / "net.pth"
     make_checkpoint(case, checkpoint)
     source = Source(checkpoint, architecture=case.arch, options={k: str(v) for k, v in case.options.items()})
-    mgn_convert.convert(source, "caffe", folder, dialect=case.dialect, verify=False)
+    mgn_convert.convert(source, "caffe", folder, verify=False)
     mgn_convert.convert(folder / "net.prototxt", "darknet", folder, verify=False)
     report = mgn_convert.verify(source, folder / "net.prototxt", folder / "net.cfg", images=PICTURES)
     caffe, darknet = report.candidates

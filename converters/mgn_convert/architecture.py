@@ -32,6 +32,7 @@ class Architecture:
     options: what `--arch-option key=value` may set.
     infer: checkpoint shapes -> the options that the keys tell (class count among them, which is no Option).
     ignored: key prefix -> why such checkpoint keys are not used.
+    embedding: which vectors it is made of, in order, for people.
     output: the index or key of the embedding in what forward returns; None if it returns that alone.
     """
 
@@ -44,6 +45,7 @@ class Architecture:
     infer: Callable[[Shapes], Mapping[str, Any]] = lambda shapes: {}
     ignored: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
+    embedding: str = ""
 
 
 def architectures() -> dict[str, Architecture]:

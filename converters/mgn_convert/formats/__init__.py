@@ -152,3 +152,14 @@ def dialect_names(folder: Path, default: str) -> tuple[str, ...]:
     """The names of the dialect files in `folder`, the default first."""
     names = sorted(path.stem for path in folder.glob("*.toml"))
     return (default, *(name for name in names if name != default))
+
+
+def lazily(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of `module`, which is imported when it is first called."""
+
+    def call(*arguments: Any) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(module), name)(*arguments)
+
+    return call

@@ -97,6 +97,7 @@ def _architecture(name: str, summary: str, size: tuple[int, int], pool: str, non
         build=Baseline,
         input_shape=(3, *size),
         preprocessing=raw_pixels(*size),
+        embedding="1 x 2048: the pooled map behind the BNNeck",
         options=options,
         infer=infer_baseline,
     )

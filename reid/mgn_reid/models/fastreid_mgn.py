@@ -105,6 +105,7 @@ ARCHITECTURE = Architecture(
     build=FastReidMGN,
     input_shape=(3, *INPUT_SIZE),
     preprocessing=raw_pixels(*INPUT_SIZE),
+    embedding="8 x 256: whole person of branches 1, 2, 3; halves; thirds; from top to bottom",
     options={
         "vintage": Option("1.2", ("project", *VINTAGES), "release that it is of; checkpoints tell"),
         "ibn": Option(True, (False, True), IBN),

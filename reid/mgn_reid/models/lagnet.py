@@ -151,4 +151,5 @@ ARCHITECTURE = Architecture(
     infer=_infer,
     ignored=IGNORED,
     output="0",
+    embedding="7 x 512: local attention, dropped, global, part, three thirds",
 )

@@ -177,4 +177,5 @@ ARCHITECTURE = Architecture(
     },
     infer=_infer,
     output="0",
+    embedding="8 x 256: whole person of branches 1, 2, 3; halves; thirds; from top to bottom",
 )

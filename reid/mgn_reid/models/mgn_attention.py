@@ -145,4 +145,5 @@ ARCHITECTURE = Architecture(
     infer=_infer,
     ignored=UNUSED,
     output="0",
+    embedding=MGN_ARCHITECTURE.embedding,
 )

@@ -141,4 +141,5 @@ ARCHITECTURE = Architecture(
     },
     infer=_infer,
     output="0",
+    embedding="12 x 512: for each of 3 scales the whole, top, middle and bottom",
 )

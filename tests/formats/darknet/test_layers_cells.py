@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-
-Array = npt.NDArray[np.float64]
-Run = Callable[..., Array]
+from engine_layers import LIMIT, Array, Run, check, keys, single, t
 
 N, C, H, W = 3, 6, 11, 7
-LIMIT = 2e-6  # a few roundings of 6e-8 each; sums are in double precision, or in blocks of 256 products
 
 
 @pytest.fixture
@@ -25,25 +21,6 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def images(rng: np.random.Generator) -> Array:
     return single(rng, N, C, H, W)
-
-
-def t(array: npt.ArrayLike) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(array, np.float64))
-
-
-def single(rng: np.random.Generator, *shape: int) -> Array:
-    """Random values that float32 holds exactly."""
-    return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
-
-
-def check(got: Array, want: npt.ArrayLike) -> None:
-    wanted = np.asarray(want, np.float64)
-    assert got.shape == wanted.shape
-    assert np.abs(got - wanted).max() / max(1, np.abs(wanted).max()) <= LIMIT
-
-
-def keys(**values: object) -> str:
-    return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
