@@ -35,14 +35,25 @@ def pattern_batch(shape: Shape) -> Array:
     return images
 
 
+def in_range(batch: Array, preprocessing: Preprocessing | None) -> Array:
+    """Noise of deviation 1 as pixels around 127.5 with deviation 64, put through a network's own scaling."""
+    if preprocessing is None or len(preprocessing.mean) != batch.shape[1]:
+        return batch
+    mean, std = (np.array(x, np.float32).reshape(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
+    return ((127.5 + 64 * batch) * np.float32(preprocessing.scale) - mean) / std
+
+
 def input_batches(
     shape: Shape, seed: int, images: Path | None, preprocessing: Preprocessing | None
 ) -> Iterator[tuple[str, Array]]:
-    """(name, batch) of everything a verification runs: batches of 1 and 3, then the pictures of a folder."""
-    yield "random x1", random_batch(shape, 1, seed)
-    yield "random x3", random_batch(shape, 3, seed + 1)
+    """(name, batch) of everything a verification runs: batches of 1 and 3, then the pictures of a folder.
+
+    Where the preprocessing is known, noise and patterns have the range of pictures.
+    """
+    yield "random x1", in_range(random_batch(shape, 1, seed), preprocessing)
+    yield "random x3", in_range(random_batch(shape, 3, seed + 1), preprocessing)
     if len(shape) == 3:
-        yield "patterns x3", pattern_batch(shape)
+        yield "patterns x3", in_range(pattern_batch(shape), preprocessing)
     if images is None:
         return
     preprocessing = preprocessing or Preprocessing(height=shape[1], width=shape[2])

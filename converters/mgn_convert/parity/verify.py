@@ -61,7 +61,7 @@ def verify_sources(
         first, *others = stages
         graph = _read(reference)
         shape = first.runner.input_shape
-        preprocessing = preprocessing_of([reference, *candidates], shape) if images else None
+        preprocessing = preprocessing_of([reference, *candidates], shape)
         batches = dict(input_batches(shape, seed, images, preprocessing))
         measured = _Reference(first, graph, batches, progress)
         reports = [_judge(measured, stage, tolerance, layers, progress) for stage in others]

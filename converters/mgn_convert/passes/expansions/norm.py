@@ -7,16 +7,21 @@ from mgn_convert.passes.expansions import Link, chain, result, step
 
 
 def _variance(builder: GraphBuilder, node: Node, centred: Value) -> Value:
+    """mean(c^2) per image and channel, shape (N, C, 1, 1): rows first, since engines add up in float32."""
     square = step(builder, node, "power", centred, suffix="square", power=2.0)
-    return step(builder, node, "reduce", square, suffix="variance", kind="mean", axes=(2, 3), keepdims=True)
+    height, width = centred.shape[2:]
+    rows = step(builder, node, "avg_pool", square, suffix="rows", kernel=(1, width), stride=(1, 1))
+    return step(builder, node, "avg_pool", rows, suffix="variance", kernel=(height, 1), stride=(1, 1))
 
 
 def instance_norm_by_mvn(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...]) -> Value | None:
     """c = x - mean(x); y = c * (mean(c^2) + eps)^-0.5 * weight + bias, means over H and W.
 
-    Written out because Caffe's MVN adds eps outside the root, OpenCV's inside.
+    Written out because Caffe's MVN adds eps outside the root, OpenCV's inside. The mean is taken away twice:
+    engines sum in float32, and on a nearly constant map eps^-0.5 would enlarge what the first mean left.
     """
-    centred = step(builder, node, "mvn", inputs[0], suffix="centred", normalize_variance=False)
+    rough = step(builder, node, "mvn", inputs[0], suffix="rough", normalize_variance=False)
+    centred = step(builder, node, "mvn", rough, suffix="centred", normalize_variance=False)
     variance = _variance(builder, node, centred)
     factor = step(
         builder, node, "power", variance, suffix="deviation", power=-0.5, shift=float(node.attrs["eps"])
