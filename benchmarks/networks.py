@@ -63,8 +63,10 @@ def make_checkpoint(case: Case, path: Path) -> None:
     """The network's seeded weights, in float32."""
     from seeded import seeded
 
+    known = architecture(case.arch)
+    defaults = {name: option.default for name, option in known.options.items()}
     with torch.device("meta"):
-        network = architecture(case.arch).build(**case.options)
+        network = known.build(**{**defaults, **case.options})
     state = seeded(network).state_dict()
     torch.save({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
 
@@ -113,7 +115,7 @@ def main(only: tuple[str, ...], readme: Path | None) -> None:
             except MgnConvertError as error:
                 cells = [error.what.replace("|", "/"), "", ""]
         lines.append(f"| `{case}` | " + " | ".join(cells) + " |")
-        Console(stderr=True).print(lines[-1], markup=False)
+        Console(stderr=True, soft_wrap=True).print(lines[-1], markup=False)
     table = "\n".join(lines)
     print(table)
     if readme is not None:
