@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from small_networks import calibrated
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -229,3 +230,10 @@ ORDINARY: dict[str, Callable[[], nn.Module]] = {
     "vit": VisionTransformer,
 }
 """Name -> a network for images N x 3 x 32 x 24. ResNet-50 has fewer blocks than it is called after."""
+
+
+def __getattr__(name: str) -> Callable[[], nn.Module]:
+    """Factories for the command line: `ordinary_networks:calibrated_<name>`."""
+    if not name.startswith("calibrated_") or name.removeprefix("calibrated_") not in ORDINARY:
+        raise AttributeError(name)
+    return lambda: calibrated(ORDINARY[name.removeprefix("calibrated_")](), (3, 32, 24))
