@@ -10,7 +10,6 @@ from seeded import seeded_images, seeded_weights
 
 from mgn_reid.models.fastreid import BAGTRICKS, SBS, Baseline
 from mgn_reid.models.fastreid_backbone import PIXEL_MEAN, PIXEL_STD
-from mgn_reid.models.fastreid_keys import renamed
 from mgn_reid.models.fastreid_mgn import ARCHITECTURE as FASTREID_MGN
 from mgn_reid.models.fastreid_mgn import FastReidMGN
 
@@ -139,15 +138,3 @@ def test_the_project_has_no_keys_for_pixels():
 def test_an_old_head_has_no_projection():
     with pytest.raises(ValueError, match=r"vintage 0\.1 has no projection in its head"):
         on_meta(Baseline, vintage="0.1", features=512)
-
-
-def test_renamed_goes_from_any_vintage_to_any_other():
-    old, new = recorded("fastreid_011_sbs_R50-ibn"), recorded("fastreid_master_sbs_R50-ibn")
-    forth = renamed(old, "1.2")
-    assert {name: old[key] for key, name in forth.items()} == new
-    assert old.keys() - forth.keys() == {"pixel_mean", "pixel_std"}
-    back = renamed(new, "0.1")
-    assert {name: new[key] for key, name in back.items()}.items() < old.items()
-    middle = renamed([*new, "heads.bnneck.num_batches_tracked"], "1.0")
-    assert set(middle.values()) == new.keys() - {"heads.weight"} | {"heads.classifier.weight"}
-    assert middle["heads.weight"] == "heads.classifier.weight"

@@ -15,7 +15,7 @@ A file that differs in pixel_mean from its vintage is taken as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mgn_convert.architecture import Option, Shapes
@@ -93,30 +93,3 @@ def _infer_classes(shapes: Shapes, head: str) -> dict[str, Any]:
 def _first(option: str, cases: Mapping[Any, bool]) -> dict[str, Any]:
     """The option with the first case that holds; empty if none does."""
     return next(({option: case} for case, holds in cases.items() if holds), {})
-
-
-def renamed(keys: Iterable[str], vintage: str) -> dict[str, str]:
-    """Key of a Baseline checkpoint -> its name in a network of `vintage`; keys without a place are left out.
-
-    The networks take the names of the checkpoint by themselves; this is for weights that go from one vintage
-    to another, such as a file of 0.1 from which a network of 1.2 is to be trained on. The stem's pooling does
-    not change with the names: build the network with the stem of the checkpoint's vintage.
-    """
-    keys = list(keys)
-    # Files of vehicles in the zoo have the new neck and, left over, the counter of the old one.
-    old_neck = "heads.bnneck.weight" in keys
-    necks = {"heads.bnneck": old_neck, "heads.bottleneck.0": not old_neck}
-    neck = "heads.bnneck" if vintage == "0.1" else "heads.bottleneck.0"
-    classes = "heads.weight" if vintage == "1.2" else "heads.classifier.weight"
-    found = {}
-    for key in keys:
-        parent, _, leaf = key.rpartition(".")
-        if key in ("pixel_mean", "pixel_std"):
-            if vintage == "0.1":
-                found[key] = key
-        elif parent in necks:
-            if necks[parent]:
-                found[key] = f"{neck}.{leaf}"
-        else:
-            found[key] = classes if key in ("heads.weight", "heads.classifier.weight") else key
-    return found
