@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgn_convert.errors import FileFormatError, MgnConvertError, UnsupportedError
-from mgn_convert.formats.caffe import binary, wire
+from mgn_convert.formats.caffe import binary
 from mgn_convert.formats.caffe.binary import Weights
 from mgn_convert.formats.caffe.proto import net_parameter
+from mgn_convert.protobuf import wire
 
 A = np.arange(6, dtype=np.float32).reshape(1, 2, 3) - 2.5
 B = np.float32(0.25)
@@ -138,7 +139,7 @@ def test_message_of_a_truncated_file():
     ("data", "rule"),
     [
         (small() + b"\0\0\0\0", "a field number is between 1 and 2^29 - 1"),
-        (b"\xa3\x06", "wire type 3 does not occur in a caffemodel"),
+        (b"\xa3\x06", "wire type 3 does not occur in such files"),
         (b"\xff" * 11, "a number has at most 10 bytes"),
         (b"\xa0\x06\x01", "field 100 is a message and has wire type 2"),
         (nested(100, content=b"\x08\x01"), "field 1 is a message and has wire type 2"),

@@ -9,8 +9,8 @@ import pytest
 from mgn_convert.formats import Source
 from mgn_convert.formats.caffe import FORMAT, net, text
 from mgn_convert.formats.caffe.binary import Blob, Weights, write_caffemodel
-from mgn_convert.formats.caffe.provenance import Provenance
 from mgn_convert.formats.caffe.reader import read_net
+from mgn_convert.formats.provenance import Provenance
 from mgn_convert.graph import Origin
 from mgn_convert.manifest import Artefact, Manifest, Tensor, manifest_path
 

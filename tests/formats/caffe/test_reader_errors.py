@@ -9,8 +9,8 @@ from mgn_convert.errors import FileFormatError, MgnConvertError, UnsupportedErro
 from mgn_convert.formats import Source
 from mgn_convert.formats.caffe import FORMAT, net, text
 from mgn_convert.formats.caffe.binary import Blob
-from mgn_convert.formats.caffe.provenance import Provenance
 from mgn_convert.formats.caffe.reader import read_net
+from mgn_convert.formats.provenance import Provenance
 
 DATA = (
     'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 3 } } }\n'

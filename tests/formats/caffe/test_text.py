@@ -5,12 +5,10 @@ import types
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from grpc_tools import protoc
 
 from mgn_convert.errors import FileFormatError
 from mgn_convert.formats.caffe import text
-from mgn_convert.formats.caffe.proto import SCHEMA, file_descriptor, net_parameter
-from mgn_convert.resources import resource
+from mgn_convert.formats.caffe.proto import net_parameter
 
 NET = """\
 # a comment
@@ -92,28 +90,6 @@ def test_a_caffemodel_in_place_of_a_prototxt(tmp_path):
     (tmp_path / "net.prototxt").write_bytes(b"\n\x03net\xa2\x06\xff\xfe")
     with pytest.raises(FileFormatError, match="is not a prototxt"):
         text.read_text(tmp_path / "net.prototxt")
-
-
-def test_schema_equals_what_protoc_makes_of_it(tmp_path):
-    path = resource(SCHEMA)
-    out = tmp_path / "set"
-    assert protoc.main(["protoc", f"-I{path.parent}", f"--descriptor_set_out={out}", str(path)]) == 0
-    compiled = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file[0]
-    theirs, ours = (resolved(d) for d in (compiled, file_descriptor(path.read_text())))
-    assert theirs == ours
-
-
-def resolved(file) -> descriptor_pb2.FileDescriptorProto:
-    """The schema as a pool understands it, with all type names resolved."""
-    pool = descriptor_pool.DescriptorPool()
-    file.ClearField("syntax")
-    pool.Add(file)
-    whole = descriptor_pb2.FileDescriptorProto()
-    pool.FindFileByName("caffe.proto").CopyToProto(whole)
-    for message in whole.message_type:
-        for field in message.field:
-            field.ClearField("json_name")  # which follows from the name
-    return whole
 
 
 def test_lives_beside_a_foreign_caffe_pb2(monkeypatch):

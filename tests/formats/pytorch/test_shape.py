@@ -47,6 +47,7 @@ def halves(x):
         lambda x: sum(x.unbind(dim=3)),
         lambda x: x * x.mean(dim=(2, 3), keepdim=True).expand_as(x),
         lambda x: x.mean(dim=(2, 3), keepdim=True).expand(-1, -1, 4, 3).relu(),
+        lambda x: x.mean((2, 3), True).expand(-1, -1, 4, 3) + x.amax((2, 3), True).expand(-1, -1, 4, 3),
         lambda x: F.pad(x, (1, 0, 2, 1)),
         lambda x: F.dropout(x, 0.5, training=False) * 2,
         lambda x: x.clone().detach().contiguous() + 0.5,

@@ -17,8 +17,8 @@ from typing import IO, Any
 import numpy as np
 
 from mgn_convert.errors import FileFormatError, UnsupportedError
-from mgn_convert.formats.caffe import wire
 from mgn_convert.graph.types import Array
+from mgn_convert.protobuf import wire
 
 LARGEST = 2**31 - 1
 """Bytes that protobuf, and so every Caffe, reads in one message."""

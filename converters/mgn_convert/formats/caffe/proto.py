@@ -1,105 +1,19 @@
-"""Message classes of schemas/caffe.proto, in a descriptor pool of their own.
-
-A `caffe_pb2` that the same process imports lives in protobuf's default pool and never meets these classes.
-"""
+"""Message classes of schemas/caffe.proto."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-from mgn_convert.resources import resource
+from mgn_convert.protobuf.schema import message_class
 
-SCHEMA = "schemas/caffe.proto"
-_TOKEN = re.compile(r'"[^"]*"|[\w.+-]+|[{}\[\]=;,]')
-_COMMENT = re.compile(r"//.*")
+SCHEMA = "caffe.proto"
 
 
 def net_parameter() -> Any:
     """A new, empty NetParameter."""
-    return message_class("NetParameter")()
+    return message_class(SCHEMA, "caffe.NetParameter")()
 
 
 def layer_parameter() -> Any:
     """A new, empty LayerParameter."""
-    return message_class("LayerParameter")()
-
-
-@cache
-def message_class(name: str) -> Any:
-    """The class of the message called `name` in the schema."""
-    from google.protobuf import message_factory
-
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"caffe.{name}"))
-
-
-@cache
-def _pool() -> Any:
-    from google.protobuf import descriptor_pool
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file_descriptor(resource(SCHEMA).read_text(encoding="utf8")))
-    return pool
-
-
-def file_descriptor(schema: str) -> Any:
-    """The FileDescriptorProto of a .proto text.
-
-    Covers what schemas/caffe.proto uses: proto2 messages and enums, fields with `default` and `packed`.
-    """
-    from google.protobuf import descriptor_pb2
-
-    tokens = iter(_TOKEN.findall(_COMMENT.sub("", schema)))
-    file = descriptor_pb2.FileDescriptorProto(name=SCHEMA.rpartition("/")[2])
-    scalars = descriptor_pb2.FieldDescriptorProto.Type.items()
-    kinds = {name.removeprefix("TYPE_").lower(): number for name, number in scalars}
-    for word in tokens:
-        if word == "package":
-            file.package = next(tokens)
-        elif word == "message":
-            _read_message(tokens, file.message_type.add(name=next(tokens)), kinds)
-        elif word == "enum":
-            _read_enum(tokens, file.enum_type.add(name=next(tokens)))
-    return file
-
-
-def _read_message(tokens: Iterator[str], message: Any, kinds: dict[str, int]) -> None:
-    assert next(tokens) == "{"
-    while (word := next(tokens)) != "}":
-        if word == "enum":
-            _read_enum(tokens, message.enum_type.add(name=next(tokens)))
-            continue
-        field = message.field.add()
-        field.label = {"optional": 1, "required": 2, "repeated": 3}[word]
-        kind, field.name = next(tokens), next(tokens)
-        assert next(tokens) == "="
-        field.number = int(next(tokens))
-        if kind in kinds:
-            field.type = kinds[kind]
-        else:
-            field.type_name = kind  # a message or an enum: the pool finds out which
-        if next(tokens) == "[":
-            _read_options(tokens, field)
-
-
-def _read_options(tokens: Iterator[str], field: Any) -> None:
-    for key in tokens:
-        assert next(tokens) == "="
-        value = next(tokens)
-        if key == "default":
-            field.default_value = value.strip('"')
-        elif key == "packed":
-            field.options.packed = value == "true"
-        if next(tokens) == "]":
-            break
-    assert next(tokens) == ";"
-
-
-def _read_enum(tokens: Iterator[str], enum: Any) -> None:
-    assert next(tokens) == "{"
-    while (word := next(tokens)) != "}":
-        assert next(tokens) == "="
-        enum.value.add(name=word, number=int(next(tokens)))
-        assert next(tokens) == ";"
+    return message_class(SCHEMA, "caffe.LayerParameter")()

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import sys
+from collections.abc import Callable
 from typing import Any
 
-COMMAND = "from mgn_convert.formats.caffe.pycaffe_child import main; main()"
+from mgn_convert.child import serve
 
 
 def main() -> None:
-    """sys.argv: prototxt, caffemodel. Answers ("ok", content) or ("error", text), pickled, on what was
-    standard output; what Caffe prints there goes to standard error.
-    """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    """sys.argv: prototxt, caffemodel. A request is (feeds, blobs)."""
 
-    def answer(kind: str, content: Any) -> None:
-        pickle.dump((kind, content), answers)
-        answers.flush()
-
-    try:
+    def start() -> Callable[[Any], Any]:
         import caffe
 
         caffe.set_mode_cpu()
         net = caffe.Net(sys.argv[1], sys.argv[2], caffe.TEST)
-        answer("ok", None)
-        while True:
-            feeds, blobs = pickle.load(sys.stdin.buffer)
-            answer("ok", forward(net, feeds, blobs))
-    except EOFError:
-        pass  # the parent is done
-    except Exception as error:
-        answer("error", f"{type(error).__name__}: {error}")
+        return lambda request: forward(net, *request)
+
+    serve(start)
 
 
 def forward(net: Any, feeds: dict[str, Any], blobs: list[str]) -> dict[str, Any]:

@@ -5,17 +5,12 @@ Caffe ends the process at the first error and prints as it likes; here a child e
 
 from __future__ import annotations
 
-import pickle
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
 
-import numpy as np
-
+from mgn_convert.child import Child
 from mgn_convert.errors import MgnConvertError, MissingEngineError
 from mgn_convert.formats.caffe import pycaffe_child, subnet
 from mgn_convert.formats.caffe.runner import CaffeRunner
@@ -35,13 +30,14 @@ class PycaffeRunner(CaffeRunner):
                 remedy="the engine opencv, which comes with mgn-convert, or a Caffe built for this Python",
             )
         super().__init__(prototxt, caffemodel)
-        self._child = _Child(prototxt, caffemodel)
+        self._child = _child(prototxt, caffemodel)
 
     def _can_tap(self, blob: str) -> bool:
         return blob in self._layers[blob].message.top
 
     def _forward(self, feeds: Mapping[str, Array], blobs: list[str]) -> dict[str, Array]:
-        return self._child.forward(feeds, blobs)
+        found: dict[str, Array] = self._child.ask((dict(feeds), blobs))
+        return found
 
     def _forward_files(
         self, prototxt: str, caffemodel: bytes, feeds: Mapping[str, Array], part: subnet.Part
@@ -50,9 +46,10 @@ class PycaffeRunner(CaffeRunner):
             text, weights = Path(folder) / "part.prototxt", Path(folder) / "part.caffemodel"
             text.write_text(prototxt, encoding="utf8")
             weights.write_bytes(caffemodel)
-            child = _Child(text, weights)
+            child = _child(text, weights)
             try:
-                return child.forward(feeds, [part.target])[part.target]
+                found: dict[str, Array] = child.ask((dict(feeds), [part.target]))
+                return found[part.target]
             finally:
                 child.close()
 
@@ -60,59 +57,14 @@ class PycaffeRunner(CaffeRunner):
         self._child.close()
 
 
-class _Child:
-    """A process that has loaded one network. It answers each request on its standard output."""
-
-    def __init__(self, prototxt: Path, caffemodel: Path) -> None:
-        self._name = prototxt.name
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        command = [sys.executable, "-c", pycaffe_child.COMMAND, str(prototxt), str(caffemodel)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+def _child(prototxt: Path, caffemodel: Path) -> Child:
+    def failure(action: str, reason: str, log: str) -> MgnConvertError:
+        lines = log.splitlines()
+        return MgnConvertError(
+            f"Caffe cannot {action} {prototxt.name}",
+            because=reason,
+            got=next((line for line in lines if line.startswith("F")), lines[-1] if lines else ""),
+            remedy="convert to the dialect of this Caffe: bvlc-1.0 or bvlc-master",
         )
-        try:
-            self._answer("load")
-        except BaseException:
-            self.close()
-            raise
 
-    def forward(self, feeds: Mapping[str, Array], blobs: list[str]) -> dict[str, Array]:
-        assert self._process.stdin is not None
-        try:
-            pickle.dump((dict(feeds), blobs), self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the child is gone; its answer says so
-        return {name: np.asarray(array) for name, array in self._answer("run").items()}
-
-    def _answer(self, action: str) -> Any:
-        assert self._process.stdout is not None
-        try:
-            kind, content = pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError):
-            kind, content = "error", f"Caffe ended the process with status {self._process.wait()}"
-        if kind == "error":
-            raise MgnConvertError(
-                f"Caffe cannot {action} {self._name}",
-                because=content,
-                got=self._last_words(),
-                remedy="convert to the dialect of this Caffe: bvlc-1.0 or bvlc-master",
-            )
-        return content
-
-    def _last_words(self) -> str:
-        """The line that Caffe wrote as it gave up: its check, or the last one."""
-        self._log.seek(0)
-        lines = self._log.read().decode("utf8", "replace").strip().splitlines()
-        return next((line for line in lines if line.startswith("F")), lines[-1] if lines else "")
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    continue
+    return Child(pycaffe_child.__name__, [str(prototxt), str(caffemodel)], failure)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from mgn_convert.errors import FileFormatError, GraphError, UnsupportedError
 from mgn_convert.formats import Source, with_companion
 from mgn_convert.formats.caffe import binary, net, registry
-from mgn_convert.formats.caffe.provenance import Provenance
+from mgn_convert.formats.provenance import Provenance
 from mgn_convert.graph import Array, Graph, GraphBuilder, Origin, Shape, Value
 from mgn_convert.passes.scale import join_scale
 
@@ -144,7 +144,12 @@ def read(source: Source) -> Graph:
     assert source.path is not None
     assert source.weights is not None
     network = net.load(source.path)
-    return read_net(network, _load_blobs(source.weights), source.weights.name, Provenance.beside(source.path))
+    return read_net(
+        network,
+        _load_blobs(source.weights),
+        source.weights.name,
+        Provenance.beside(source.path, "caffe", "blob"),
+    )
 
 
 def _load_blobs(path: Path) -> Blobs:

@@ -12,8 +12,9 @@ import numpy as np
 from mgn_convert.errors import FileFormatError, UsageError
 from mgn_convert.formats import Runner, Source, with_companion
 from mgn_convert.formats.caffe import binary, net, subnet
-from mgn_convert.formats.caffe.provenance import Provenance
+from mgn_convert.formats.provenance import Provenance
 from mgn_convert.graph import Array, Shape
+from mgn_convert.packaging import Processing
 
 ENGINES = ("opencv", "pycaffe")
 
@@ -52,12 +53,13 @@ class CaffeRunner(ABC):
     """
 
     engine = ""
+    processing: Processing | None = None
 
     def __init__(self, prototxt: Path, caffemodel: Path) -> None:
         self.path, self.weights = prototxt, caffemodel
         self._loaded: Mapping[str, tuple[binary.Blob, ...]] | None = None
         self.network = net.load(prototxt)
-        provenance = Provenance.beside(prototxt)
+        provenance = Provenance.beside(prototxt, "caffe", "blob")
         self._layers = {top: layer for layer in self.network.layers for top in layer.tops}
         self._inputs = _inputs(self.network)
         self._fed = {name: name for name in self._inputs}

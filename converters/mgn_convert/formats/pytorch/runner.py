@@ -16,6 +16,7 @@ from mgn_convert.formats.pytorch.capture import Captured
 from mgn_convert.formats.pytorch.network import Loaded
 from mgn_convert.formats.pytorch.program import call, path_of, resolved
 from mgn_convert.graph import Array, Shape
+from mgn_convert.packaging import Processing
 
 
 class PyTorchRunner:
@@ -25,6 +26,8 @@ class PyTorchRunner:
     program does.
     dtype: torch.float32, or torch.float64 to measure others against.
     """
+
+    processing: Processing | None = None
 
     def __init__(self, loaded: Loaded, dtype: torch.dtype = torch.float32) -> None:
         captured: Captured = loaded.captured

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from mgn_convert.graph.types import Shape
+from mgn_convert.graph.batch import batch_free
 
 SPLITS = {
     "aten.split.Tensor",
@@ -69,26 +69,6 @@ def simplify(module: fx.GraphModule, images: str, batch: int) -> None:
         if str(node.target) == "aten.permute.default":
             _select_before(graph, node)
     _drop_dead(graph)
-
-
-def batch_free(before: Shape, after: Shape, batch: int) -> tuple[int, ...]:
-    """The reshape from `before` to `after` for any batch: 0 keeps an axis, one -1 takes the rest.
-
-    batch: the size that marks axes which hold the batch, alone or merged with others.
-    """
-    if before[0] == after[0] and (before[0] == batch or not _holding(after, batch)):
-        return (0, *after[1:])
-    pattern = list(after)
-    holding = _holding(after, batch)
-    if holding:
-        pattern[holding[0]] = -1
-    if pattern[0] == before[0]:
-        pattern[0] = 0
-    return tuple(pattern)
-
-
-def _holding(shape: Shape, batch: int) -> list[int]:
-    return [i for i, n in enumerate(shape) if n % batch == 0]
 
 
 def _drop_dead(graph: fx.Graph) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from mgn_convert.formats.pytorch.rules.spec import Context, rule
-from mgn_convert.formats.pytorch.simplify import batch_free
 from mgn_convert.graph import Shape, Value
+from mgn_convert.graph.batch import batch_free
 
 
 @rule("aten.linear.default")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from mgn_convert.formats.pytorch.rules.spec import Context, rule
-from mgn_convert.formats.pytorch.simplify import batch_free
 from mgn_convert.graph import Value
+from mgn_convert.graph.batch import batch_free
 
 _BROADCASTING = {f"aten.{name}.Tensor" for name in ("add", "sub", "mul", "div", "pow")} | {
     "aten.maximum.default"
@@ -48,9 +48,16 @@ def expand(c: Context, x: Value | Tensor, size: Any, implicit: bool = False) -> 
         raise c.refuse("it repeats axes that are longer than one")
     if len(x.shape) != len(c.out_shape):
         raise c.refuse("it adds leading axes")
-    if all(str(user.target) in _BROADCASTING for user in c.node.users):
+    if all(str(user.target) in _BROADCASTING and _fills(user, c.node) for user in c.node.users):
         return x
     return c.add("add", x, c.value(torch.zeros((1, *c.out_shape[1:]))))
+
+
+def _fills(user: fx.Node, expanded: fx.Node) -> bool:
+    """Whether another operand of `user` has the shape of the result, and not by an expansion of its own."""
+    wanted = user.meta["val"].shape
+    others = [n for n in user.all_input_nodes if n is not expanded and "expand" not in str(n.target)]
+    return any(n.meta["val"].shape == wanted for n in others)
 
 
 @rule("aten.permute.default")

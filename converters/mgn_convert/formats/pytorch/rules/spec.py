@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, fx
 
 from mgn_convert.errors import UnsupportedError
-from mgn_convert.formats.pytorch.simplify import batch_free
 from mgn_convert.graph import Array, GraphBuilder, Origin, Shape, Value
+from mgn_convert.graph.batch import batch_free
 
 Rule = Callable[..., "Value | Tensor | Indices | tuple[Value | Indices | None, ...]"]
 Translator = TypeVar("Translator", bound=Rule)

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as a caffemodel needs it: a bounds-checked walker and a few encoders."""
+"""Protobuf's wire format, as far as model files need it: a bounds-checked walker and a few encoders."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def fields(data: Any, start: int, stop: int, *, packed_run: tuple[int, ...] = ()
             after = position + width + (count - 1) * (1 + width)
             yield Field(number, kind, position, after, count=count)
         else:
-            raise WireError(begin, f"wire type {kind} does not occur in a caffemodel")
+            raise WireError(begin, f"wire type {kind} does not occur in such files")
         position = after
 
 

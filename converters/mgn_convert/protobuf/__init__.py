@@ -1,0 +1,1 @@
+"""Protobuf without generated modules: schemas as text, and the wire format."""
