@@ -12,7 +12,7 @@ def example(text):
     artefact = Artefact(
         "caffe",
         "portable",
-        {text.name: file_entry(text, text=True)},
+        {text.name: file_entry(text, main=True)},
         (Tensor("conv1", {"blob": "conv1"}, (Origin("conv1", "conv1", "net.py:3"),)),),
         ("conv1",),
     )

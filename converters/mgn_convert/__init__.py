@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mgn_convert.formats import Runner, Source
     from mgn_convert.graph import Graph
+    from mgn_convert.packaging import Wishes
     from mgn_convert.parity.report import Report
     from mgn_convert.pipeline import Conversion
 
@@ -34,13 +35,15 @@ def convert(
     verify: bool = True,
     tolerance: float = 1e-4,
     images: str | PathLike[str] | None = None,
+    wishes: Wishes | None = None,
     progress: Callable[[str], None] = lambda text: None,
     **source: Any,
 ) -> Conversion:
-    """Write `model` as the format `to` ("caffe", "darknet") into `folder`, verified in its engine.
+    """Write `model` as the format `to` ("caffe", "onnx", ...) into `folder`, verified in its engine.
 
     name: stem of the files; the model's own by default. dialect: see `mgn-convert ops`.
     images: a folder of pictures to verify on, beside noise and patterns.
+    wishes: names, order and processing, for formats that hold more than a network (onnx, tensorflow).
     Raises UnsupportedError listing every node that cannot be expressed, UnfaithfulError when the verification
     fails, MissingEngineError without an engine to verify with; then no file is left in `folder`.
     """
@@ -56,6 +59,7 @@ def convert(
         verify=verify,
         tolerance=tolerance,
         images=None if images is None else Path(images),
+        wishes=wishes,
         progress=progress,
     )
 
@@ -118,13 +122,13 @@ def open_runner(model: Source | str | PathLike[str], **source: Any) -> Runner:
 def _source(model: Source | str | PathLike[str], fields: dict[str, Any]) -> Source:
     from dataclasses import replace
 
-    from mgn_convert.formats import Source
+    from mgn_convert.formats import Source, main_file
 
     if isinstance(model, Source):
         return replace(model, **fields)
     if fields.get("weights") is not None:
         fields = {**fields, "weights": Path(fields["weights"])}
-    return Source(Path(model), **fields)
+    return Source(main_file(Path(model)), **fields)
 
 
 __all__: Sequence[str] = ("convert", "open_runner", "read", "verify")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mgn_convert.errors import UsageError
+from mgn_convert.packaging import Clients
 from mgn_convert.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Architecture:
     infer: checkpoint shapes -> the options that the keys tell (class count among them, which is no Option).
     ignored: key prefix -> why such checkpoint keys are not used.
     embedding: which vectors it is made of, in order, for people.
+    clients: what those who load its files expect.
     output: the index or key of the embedding in what forward returns; None if it returns that alone.
     """
 
@@ -46,6 +48,7 @@ class Architecture:
     ignored: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
     embedding: str = ""
+    clients: Clients = field(default_factory=Clients)
 
 
 def architectures() -> dict[str, Architecture]:

@@ -8,9 +8,15 @@ from typing import Any, cast
 
 import click
 
-from mgn_convert.cli_options import grouped_files, source_from, source_options
+from mgn_convert.cli_options import (
+    destination_options,
+    grouped_files,
+    source_from,
+    source_options,
+    wishes_from,
+)
 from mgn_convert.errors import MgnConvertError, UsageError
-from mgn_convert.formats import Source
+from mgn_convert.formats import Source, main_file
 
 PATH = click.Path(path_type=Path)
 
@@ -66,14 +72,14 @@ def main(verbose: bool) -> None:
 def _convert_command(name: str, reader: str, writer: str) -> click.Command:
     from mgn_convert.formats import formats
 
-    dialects = list(formats()[writer].dialects())
+    kind = formats()[writer]
 
     @click.command(name, help=f"Convert MODEL from {reader} to {writer}, verified in {writer}'s engine.")
     @click.argument("model", nargs=-1, type=PATH)
     @source_options
+    @destination_options(kind)
     @click.option("-o", "--output-folder", "folder", type=PATH, default=Path(), help="Where the files go.")
     @click.option("--name", "stem", help="Stem of the files; the model's own by default.")
-    @click.option("--dialect", type=click.Choice(dialects), help="What the destination may use.")
     @click.option("--fold-batch-norm", is_flag=True, help="Merge batch norms into convolutions.")
     @click.option("--no-verify", is_flag=True, help="Write without proving that the numbers hold.")
     @click.option("--tol", default=1e-4, show_default=True, help="Largest error of the verification.")
@@ -82,7 +88,6 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
         model: tuple[Path, ...],
         folder: Path,
         stem: str | None,
-        dialect: str | None,
         fold_batch_norm: bool,
         no_verify: bool,
         tol: float,
@@ -92,6 +97,8 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
         from mgn_convert.console import progress, show_conversion, show_report
         from mgn_convert.pipeline import UnfaithfulError, convert
 
+        dialect = options.pop("dialect", None)
+        wishes = wishes_from(options)
         groups = grouped_files(model)
         if len(groups) > 1:
             raise UsageError("converts one model at a time", got=", ".join(map(str, model)))
@@ -103,6 +110,7 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
                     folder,
                     name=stem,
                     dialect=dialect,
+                    wishes=wishes,
                     fold_batch_norm=fold_batch_norm,
                     verify=not no_verify,
                     tolerance=tol,
@@ -120,6 +128,7 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
 @main.command()
 @click.argument("models", nargs=-1, required=True, type=PATH)
 @source_options
+@click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
 @click.option("--tol", default=1e-4, show_default=True, help="Largest error that passes.")
 @click.option("--layers", is_flag=True, help="Compare every layer and name the first one at fault.")
 @click.option("--exact", is_flag=True, help="Demand an error like PyTorch's own against float64.")
@@ -151,7 +160,9 @@ def verify(
     sources = []
     for files in grouped_files(models):
         described = source_from(files, options)
-        plain = Source(described.path, described.weights, engine=described.engine)
+        plain = Source(
+            described.path, described.weights, engine=described.engine, signature=described.signature
+        )
         sources.append(described if format_of(plain).name == "pytorch" else plain)
     if options["factory"] and all(source.factory is None for source in sources):
         sources.insert(0, source_from([], options))
@@ -177,6 +188,7 @@ def verify(
 @click.argument("model", type=PATH)
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @source_options
+@click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
 @click.option("-o", "--embeddings", "target", type=PATH, required=True, help="The .npy file to write.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
 def embed(model: Path, pictures: tuple[Path, ...], target: Path, batch: int, **options: Any) -> None:
@@ -187,7 +199,7 @@ def embed(model: Path, pictures: tuple[Path, ...], target: Path, batch: int, **o
     if not model.exists():
         raise UsageError(f"there is no file {model}")
     with progress_bar("embedding") as advance:
-        shape = embed_pictures(source_from([model], options), pictures, target, batch, advance)
+        shape = embed_pictures(source_from([main_file(model)], options), pictures, target, batch, advance)
     click.echo(f"{target}  {shape[0]} embeddings of {shape[1]}")
 
 

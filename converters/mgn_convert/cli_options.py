@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mgn_convert.errors import UsageError
-from mgn_convert.formats import Source
+from mgn_convert.formats import Format, Source, main_file
+
+if TYPE_CHECKING:
+    from mgn_convert.packaging import Wishes
 
 
-def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
+Function = Callable[..., Any]
+
+
+def source_options(function: Function) -> Function:
     """The options that describe a PyTorch model, collected into keyword arguments of `source_from`."""
     for option in reversed(
         (
@@ -73,6 +79,77 @@ def source_from(files: Sequence[Path], options: dict[str, Any]) -> Source:
         options["output"],
         options["trust_pickle"],
         options["engine"],
+        options.get("signature"),
+    )
+
+
+def destination_options(kind: Format) -> Callable[[Function], Function]:
+    """The options of a conversion that the format `kind` adds: dialects, names and processing."""
+    options: list[Callable[[Function], Function]] = []
+    if len(names := list(kind.dialects())) > 1:
+        flag = f"--{kind.dialect_option}"
+        options.append(click.option(flag, "dialect", type=click.Choice(names), help=f"Default: {names[0]}."))
+    if kind.packages:
+        options += _packaging_options()
+    if kind.folder_main:
+        options += _signature_options()
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _packaging_options() -> list[Callable[[Function], Function]]:
+    """The options of formats that hold more than a network, collected into arguments of `wishes_from`."""
+    return [
+        click.option("--with-preprocessing", is_flag=True, help="Take RGB pictures of any size, 0..255."),
+        click.option(
+            "--with-postprocessing",
+            is_flag=True,
+            help="Add the embedding of the mirror image; to unit length.",
+        ),
+        click.option(
+            "--resize",
+            metavar="KIND",
+            help="Resizing inside: bicubic or bilinear (Pillow's), bilinear-half-pixel, bilinear-tf1.",
+        ),
+        click.option("--embedding-order", metavar="NAME", help="Order of the embedding's parts."),
+        click.option("--input-name", metavar="NAME", help="What the input is called."),
+        click.option("--output-name", metavar="NAME", help="What the output is called."),
+    ]
+
+
+def _signature_options() -> list[Callable[[Function], Function]]:
+    """The names that a SavedModel has beside those of its tensors."""
+    return [
+        click.option("--signature", metavar="NAME", help="A signature beside serving_default."),
+        click.option("--signature-input", metavar="NAME", help="Key of the signatures' input."),
+        click.option("--signature-output", metavar="NAME", help="Key of the signatures' output."),
+    ]
+
+
+def wishes_from(options: dict[str, Any]) -> Wishes | None:
+    """What the options of `destination_options` ask for, taken out of `options`; None where it has none."""
+    if "with_preprocessing" not in options:
+        return None
+    from mgn_convert.packaging import Names, Wishes
+
+    names = Names(
+        input=options.pop("input_name") or "",
+        output=options.pop("output_name") or "",
+        signature=options.pop("signature", None) or "",
+        signature_input=options.pop("signature_input", None) or "",
+        signature_output=options.pop("signature_output", None) or "",
+    )
+    return Wishes(
+        names,
+        options.pop("with_preprocessing"),
+        options.pop("with_postprocessing"),
+        options.pop("resize"),
+        options.pop("embedding_order"),
     )
 
 
@@ -83,6 +160,7 @@ def grouped_files(files: Sequence[Path]) -> list[list[Path]]:
     companions = {suffix for f in formats().values() for suffix in f.companions}
     groups: list[list[Path]] = []
     for path in files:
+        path = main_file(path)
         if path.suffix in companions:
             if not groups or len(groups[-1]) > 1:
                 raise UsageError(f"{path} follows no model that it could belong to")

@@ -57,7 +57,7 @@ def show_report(report: Report) -> None:
             f"{c.max_error:.2e}",
             f"{c.cosine_min:.9f}",
             f"{c.own_error:.2e}",
-            f"{report.reference_own_error:.2e}",
+            f"{c.reference_own_error:.2e}",
             _mark(c.passed) + (", exact" if c.exact else ""),
         )
     console.print(table)
@@ -140,5 +140,5 @@ def show_doctor() -> bool:
     findings = examine()
     for finding in findings:
         mark = "[green]yes[/green]" if finding.present else ("no " if finding.optional else "[red]no[/red] ")
-        console.print(f"{mark}  {finding.name:<10} {finding.detail}")
+        console.print(f"{mark}  {finding.name:<11} {finding.detail}")
     return all(f.present or f.optional for f in findings)

@@ -21,7 +21,11 @@ def examine() -> list[Finding]:
     """Every engine and tool, default ones first. Nothing is built or loaded."""
     from mgn_convert.formats.darknet.build import cached_library
 
-    found = [_distribution("torch", "torch"), _distribution("opencv", "opencv-python-headless")]
+    found = [
+        _distribution("torch", "torch"),
+        _distribution("opencv", "opencv-python-headless"),
+        _distribution("onnxruntime", "onnxruntime"),
+    ]
     tools = [
         _tool("gcc", "the C compiler that builds Darknet"),
         _tool("patch", "applies our patches to Darknet"),
@@ -29,11 +33,14 @@ def examine() -> list[Finding]:
     built = cached_library()
     note = str(built) if built else "not built yet; built on first use, or by `mgn-convert darknet build`"
     apt = _tool("apt-get", "fetches Darknet's source; without it: `mgn-convert darknet build --source DIR`")
+    tensorflow = util.find_spec("tensorflow") is not None
+    extra = "installed" if tensorflow else "not installed; optional: pip install 'mgn-convert[tensorflow]'"
     caffe = util.find_spec("caffe") is not None
     return [
         *found,
         *tools,
         Finding(apt.name, apt.present, apt.detail, optional=True),
+        Finding("tensorflow", tensorflow, extra, optional=True),
         Finding("darknet", built is not None, note, optional=True),
         Finding("pycaffe", caffe, "--engine pycaffe" if caffe else "not installed; optional", optional=True),
     ]

@@ -14,7 +14,7 @@ from mgn_convert.errors import UsageError
 
 @contextmanager
 def staged(folder: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A scratch folder inside `folder`, and a function that moves its files into `folder`.
+    """A scratch folder inside `folder`, and a function that moves its files and folders into `folder`.
 
     Nothing is left behind unless the function was called, whatever happens in between (Ctrl-C included); a
     `folder` made here goes again when it stays empty. Raises UsageError when nothing can be written.
@@ -44,12 +44,16 @@ def staged(folder: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 def _publish(scratch: Path, folder: Path) -> None:
-    paths = sorted(scratch.iterdir())
-    for path in paths:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    for path in paths:
-        path.replace(folder / path.name)
+    made = sorted(scratch.iterdir())
+    for path in scratch.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    for path in made:
+        target = folder / path.name
+        if target.is_dir():  # a folder cannot be replaced in one step: the old one steps aside
+            target.rename(scratch / f"{path.name}.before")
+        path.replace(target)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mgn_convert.errors import FileFormatError
 from mgn_convert.graph.types import Graph, Origin
+from mgn_convert.packaging import Processing
 from mgn_convert.preprocess import Preprocessing
 from mgn_convert.resources import resource
 
@@ -29,18 +30,25 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Artefact:
-    """The part of a manifest that belongs to one format."""
+    """The part of a manifest that belongs to one format.
+
+    files: by their paths inside the artefact's folder. processing: what is inside beside the network.
+    input, result: places of the network's own input and of what the postprocessing makes.
+    """
 
     format: str
     dialect: str
     files: Mapping[str, Mapping[str, Any]]
     tensors: tuple[Tensor, ...]
     outputs: tuple[str, ...]
+    input: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    processing: Processing | None = None
 
-    def is_of(self, text_file: Path) -> bool:
+    def is_of(self, main: Path) -> bool:
         """Whether the artefact was written together with this very file."""
-        recorded = self.files.get(text_file.name)
-        return recorded is not None and recorded.get("sha256") == _sha256(text_file)
+        recorded = self.files.get(main.name)
+        return recorded is not None and recorded.get("sha256") == _sha256(main)
 
 
 @dataclass(frozen=True)
@@ -101,10 +109,10 @@ def find_manifest(artefact: Path, format_name: str) -> tuple[Manifest | None, Ar
     return manifest, part if part is not None and part.is_of(artefact) else None
 
 
-def file_entry(path: Path, *, text: bool) -> dict[str, Any]:
-    """Size of a file and, for the text file that identifies an artefact, its digest."""
+def file_entry(path: Path, *, main: bool) -> dict[str, Any]:
+    """Size of a file and, for the main file, which identifies an artefact, its digest."""
     entry: dict[str, Any] = {"bytes": path.stat().st_size}
-    return {**entry, "sha256": _sha256(path)} if text else entry
+    return {**entry, "sha256": _sha256(path)} if main else entry
 
 
 def tensors_of(
@@ -124,7 +132,15 @@ def _origin(graph: Graph, name: str) -> Origin:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    state = path.stat()
+    return _digest(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, changed: int, size: int) -> str:
+    """A file with its weights inside takes a while, and a verification asks several times."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
@@ -137,7 +153,7 @@ def _validator() -> Any:
 
 
 def _to_json(manifest: Manifest) -> dict[str, Any]:
-    artefacts = {}
+    artefacts: dict[str, dict[str, Any]] = {}
     for name, part in manifest.artefacts.items():
         rows = [
             {
@@ -153,6 +169,12 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
             "outputs": list(part.outputs),
             "tensors": rows,
         }
+        if part.input:
+            artefacts[name]["input"] = dict(part.input)
+        if part.result:
+            artefacts[name]["result"] = dict(part.result)
+        if part.processing is not None:
+            artefacts[name]["processing"] = part.processing.to_json()
     return {
         "schema": SCHEMA,
         "name": manifest.name,
@@ -174,7 +196,17 @@ def _from_json(content: Mapping[str, Any]) -> Manifest:
             )
             for row in part["tensors"]
         )
-        artefacts[name] = Artefact(name, part["dialect"], part["files"], rows, tuple(part["outputs"]))
+        inside = part.get("processing")
+        artefacts[name] = Artefact(
+            name,
+            part["dialect"],
+            part["files"],
+            rows,
+            tuple(part["outputs"]),
+            part.get("input", {}),
+            part.get("result", {}),
+            Processing.from_json(inside) if inside else None,
+        )
     fields = content["preprocessing"]
     return Manifest(
         content["name"],

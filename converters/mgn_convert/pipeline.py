@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mgn_convert.architecture import architectures
 from mgn_convert.errors import ParityError, UsageError
 from mgn_convert.files import staged
-from mgn_convert.formats import Format, Source, format_of, formats
+from mgn_convert.formats import Format, Source, Written, format_of, formats
 from mgn_convert.graph import Graph
 from mgn_convert.manifest import (
     Artefact,
@@ -19,6 +20,7 @@ from mgn_convert.manifest import (
     manifest_path,
     tensors_of,
 )
+from mgn_convert.packaging import Clients, Packaging, Wishes, in_order
 from mgn_convert.parity.report import Report
 from mgn_convert.parity.verify import preprocessing_of, verify_sources
 from mgn_convert.passes.constants import fold_constants
@@ -46,6 +48,7 @@ def convert(
     verify: bool = True,
     tolerance: float = 1e-4,
     images: Path | None = None,
+    wishes: Wishes | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Conversion:
     """Convert `source` into the format `to` inside `folder`; see `mgn_convert.convert`."""
@@ -58,27 +61,29 @@ def convert(
     if fold_batch_norm:
         graph = fold(graph)
     target = destination.target(dialect)
+    if destination.packages or wishes is not None:
+        packaging = _packaging(source, graph, wishes or Wishes(), destination)
+        target = replace(target, packaging=packaging)
+        graph = in_order(graph, packaging.blocks)
     legal = legalize(graph, target)
     stem = name or (source.path.stem if source.path else graph.name)
     with staged(folder) as (scratch, publish):
         progress(f"writing {to}")
         written = destination.write(legal, scratch, stem, target)
         main = next(p for p in written.files if p.suffix in destination.suffixes)
-        text = {p.name: file_entry(p, text=p == main) for p in written.files}
-        places = tensors_of(legal, written.tensors)
-        outputs = tuple(t.tensor for t in places if t.tensor in _output_tensors(legal))
-        artefact = Artefact(to, target.name, text, places, outputs)
-        _manifest(source, graph, stem, folder / main.name, artefact).save(manifest_path(main))
+        place = folder / main.relative_to(scratch)
+        artefact = _artefact(to, target, legal, written, main)
+        _manifest(source, graph, stem, place, artefact).save(manifest_path(main))
         report = None
         if verify:
-            labels = {main: str(folder / main.name)}
+            labels = {main: str(place)}
             report = verify_sources(
                 source, [Source(main)], tolerance=tolerance, images=images, labels=labels, progress=progress
             )
             if not report.passed:
                 raise UnfaithfulError(report)
         publish()
-    files = (*(folder / p.name for p in written.files), manifest_path(folder / main.name))
+    files = (*(folder / p.relative_to(scratch) for p in written.files), manifest_path(place))
     return Conversion(files, legal, report)
 
 
@@ -100,6 +105,36 @@ def _writable(name: str) -> Format:
     if name not in known:
         raise UsageError(f"there is no format {name!r}", remedy="one of " + ", ".join(known))
     return known[name]
+
+
+def _packaging(source: Source, graph: Graph, wishes: Wishes, destination: Format) -> Packaging:
+    """What to put around the network, by the wishes and by what the clients of its architecture expect."""
+    if not destination.packages:
+        raise UsageError(
+            f"{destination.name} holds a network and nothing else",
+            because="names, order and processing are for formats that hold any computation",
+            remedy="one of " + ", ".join(f.name for f in formats().values() if f.packages),
+        )
+    record = _provenance(source).get("architecture")
+    known = architectures().get(record) if isinstance(record, str) else None
+    clients = known.clients if known else Clients()
+    shape = graph.inputs[0].shape[1:]
+    own = preprocessing_of([source], shape) if len(shape) == 3 else None
+    return wishes.packaging(graph, own, clients, destination.name)
+
+
+def _artefact(to: str, target: Target, graph: Graph, written: Written, main: Path) -> Artefact:
+    """What the manifest records of the files that were written."""
+    files = {p.relative_to(main.parent).as_posix(): file_entry(p, main=p == main) for p in written.files}
+    tensors = tensors_of(graph, written.tensors)
+    ends = _output_tensors(graph)
+    outputs = tuple(t.tensor for t in tensors if t.tensor in ends)
+    blocks = {"blocks": list(target.packaging.blocks)} if target.packaging.blocks else {}
+    if blocks:
+        tensors = tuple(replace(t, place={**t.place, **blocks}) if t.tensor in ends else t for t in tensors)
+    result = {**written.result, **blocks} if written.result else {}
+    processing = target.packaging.processing
+    return Artefact(to, target.name, files, tensors, outputs, written.input, result, processing)
 
 
 def _output_tensors(graph: Graph) -> set[str]:

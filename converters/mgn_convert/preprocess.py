@@ -11,6 +11,10 @@ import numpy as np
 
 from mgn_convert.errors import FileFormatError, UsageError
 from mgn_convert.graph.types import Array
+from mgn_convert.resize import SAMPLINGS, resize
+
+RESIZES = ("bicubic", "bilinear", *SAMPLINGS)
+"""Ways to resize that files with their preprocessing inside can have. The first two are Pillow's."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm")
 
@@ -19,7 +23,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm")
 class Preprocessing:
     """(resized pixel * scale - mean) / std per channel, channels in `color` order, as float32 (C, H, W).
 
-    resize: Pillow's filter, with its antialiasing: bicubic, bilinear, nearest, box, hamming or lanczos.
+    resize: Pillow's filter, with its antialiasing (bicubic, bilinear, nearest, box, hamming or lanczos), or a
+    sampling of TensorFlow's (see resize.py).
     """
 
     height: int
@@ -41,24 +46,42 @@ class Preprocessing:
 
     def tensor(self, path: Path) -> Array:
         """The picture at `path` as float32 (3, height, width). Raises FileFormatError if it is none."""
-        from PIL import Image, UnidentifiedImageError
+        result: Array = self.applied(read_picture(path)[None])[0]
+        return result
 
-        try:
-            with Image.open(path) as picture:
-                rgb = picture.convert("RGB")
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise FileFormatError(f"{path} is not a picture", because=str(error)) from None
-        method = Image.Resampling[self.resize.upper()]
-        pixels = np.asarray(rgb.resize((self.width, self.height), method), np.float32)
+    def applied(self, pictures: Array, dtype: type[np.floating[Any]] = np.float32) -> Array:
+        """RGB pictures of one size (N, h, w, 3), values 0..255, as (N, 3, height, width)."""
+        pixels = self._resized(pictures, dtype)
         if self.color == "BGR":
-            pixels = pixels[:, :, ::-1]
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        normalised = (pixels * np.float32(self.scale) - mean) / std
-        return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+            pixels = pixels[..., ::-1]
+        mean, std = np.array(self.mean, dtype), np.array(self.std, dtype)
+        normalised = (pixels * dtype(self.scale) - mean) / std
+        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+
+    def _resized(self, pictures: Array, dtype: type[np.floating[Any]]) -> Array:
+        if self.resize in SAMPLINGS:
+            return resize(pictures.astype(dtype), self.height, self.width, self.resize)
+        from PIL import Image
+
+        method = Image.Resampling[self.resize.upper()]
+        whole = np.rint(pictures).astype(np.uint8)
+        made = [Image.fromarray(each).resize((self.width, self.height), method) for each in whole]
+        return np.stack([np.asarray(each, dtype) for each in made])
 
     def tensors(self, paths: Iterable[Path]) -> Array:
         """The pictures as one batch (N, 3, height, width)."""
         return np.stack([self.tensor(path) for path in paths])
+
+
+def read_picture(path: Path) -> Array:
+    """The picture at `path`, uint8 (h, w, 3), RGB. Raises FileFormatError if it is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FileFormatError(f"{path} is not a picture", because=str(error)) from None
 
 
 def find_images(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Every network of the family through Caffe and Darknet, in their real engines."""
+"""Every network of the family in every format, in their real engines."""
 
 from pathlib import Path
 
@@ -40,9 +40,13 @@ def save_seeded(name: str, options: dict, path: Path) -> None:
     torch.save({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
 
 
-def convert_both(source: Source, folder: Path) -> None:
+def convert_all(source: Source, folder: Path) -> list[Path]:
+    """PyTorch to Caffe to Darknet, PyTorch to ONNX, PyTorch to TensorFlow; what came out."""
     mgn_convert.convert(source, "caffe", folder, verify=False)
     mgn_convert.convert(folder / "net.prototxt", "darknet", folder, verify=False)
+    mgn_convert.convert(source, "onnx", folder, verify=False)
+    mgn_convert.convert(source, "tensorflow", folder, verify=False)
+    return [folder / f"net{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
 
 
 @pytest.mark.parametrize("golden", FULL_SIZE)
@@ -50,11 +54,11 @@ def test_recorded_embeddings_survive_every_stage_at_full_size(tmp_path, golden):
     name, options = FULL_SIZE[golden]
     save_seeded(name, options, tmp_path / "net.pth")
     source = Source(tmp_path / "net.pth", architecture=name, options=options)
-    convert_both(source, tmp_path)
+    files = convert_all(source, tmp_path)
     images = normalised(seeded_images(384, 128)).astype(np.float32)
     recorded = np.load(GOLDEN / f"{golden}.npz")["raw"]
     found = {}
-    for model in (source, tmp_path / "net.prototxt", tmp_path / "net.cfg"):
+    for model in (source, *files):
         with mgn_convert.open_runner(model) as net:
             (embedding,) = net.run(images).values()
         found[str(model)] = compare(recorded, embedding)
@@ -67,12 +71,11 @@ def test_recorded_embeddings_survive_every_stage_at_full_size(tmp_path, golden):
 
 
 @pytest.mark.parametrize("case", SMALL)
-def test_both_stages_are_exact_on_small_pictures(tmp_path, case):
+def test_every_format_is_exact_on_small_pictures(tmp_path, case):
     name, options, size = SMALL[case]
     save_seeded(name, options, tmp_path / "net.pth")
     texts = {key: str(value) for key, value in options.items()}
     source = Source(tmp_path / "net.pth", architecture=name, options=texts, input_shape=(3, *size))
-    convert_both(source, tmp_path)
-    report = mgn_convert.verify(source, tmp_path / "net.prototxt", tmp_path / "net.cfg", exact=True)
+    report = mgn_convert.verify(source, *convert_all(source, tmp_path), exact=True)
     rows = [(c.engine, row) for c in report.candidates for row in c.inputs if not row.exact]
     assert report.passed, rows

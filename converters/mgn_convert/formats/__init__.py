@@ -15,6 +15,7 @@ from mgn_convert.errors import UsageError
 
 if TYPE_CHECKING:
     from mgn_convert.graph.types import Array, Graph, Shape
+    from mgn_convert.packaging import Processing
     from mgn_convert.passes.legalize import Target
 
 
@@ -30,6 +31,7 @@ class Source:
     output: which output to keep: an index or a key; None is the architecture's embedding, or all.
     trust_pickle: run the code inside a pickle.
     engine: the engine that runs it, where a format has several.
+    signature: which signature of a SavedModel.
     """
 
     path: Path | None
@@ -41,6 +43,7 @@ class Source:
     output: str | None = None
     trust_pickle: bool = False
     engine: str | None = None
+    signature: str | None = None
 
     def __str__(self) -> str:
         return str(self.path or self.factory)
@@ -60,6 +63,8 @@ class Runner(Protocol):
     outputs: tuple[str, ...]
     tensors: tuple[str, ...]
     """Every value that can be tapped, in execution order."""
+    processing: Processing | None
+    """What is inside the file beside the network; `run` then takes and gives what the file does."""
 
     def run(self, images: Array, taps: Iterable[str] = ()) -> dict[str, Array]:
         """Outputs and taps for images (N, C, H, W). Raises UsageError for another shape or unknown taps."""
@@ -90,11 +95,15 @@ class Written:
     """What a writer made: its files (inside the folder it was given) and where each tensor went.
 
     tensors: (tensor name, {"blob": ...} or {"layer": ...}, names of the tensors it computes on the way).
+    input, result: places of the network's input and of what the postprocessing makes, where those are not the
+    ends of the file.
     """
 
     files: tuple[Path, ...]
     tensors: tuple[tuple[str, Mapping[str, Any], tuple[str, ...]], ...]
     outputs: tuple[str, ...]
+    input: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,9 @@ class Format:
     read: Source -> Graph.  target: dialect name or None -> Target.
     write: (legalized graph, folder, stem, target) -> Written.  open_runner: Source -> Runner.
     dialects: names for `target`.  written_ops: op -> the layer it becomes, or "expanded".
+    dialect_option: what the command line calls the choice of a dialect.
+    packages: whether its writer can put names and processing around a network.
+    folder_main: the main file of a model that is a folder: in the folder, or in a numbered one inside it.
     """
 
     name: str
@@ -116,6 +128,9 @@ class Format:
     open_runner: Callable[[Source], Runner] | None = None
     dialects: Callable[[], Sequence[str]] = tuple
     written_ops: Callable[[], Mapping[str, str]] | None = None
+    dialect_option: str = "dialect"
+    packages: bool = False
+    folder_main: str = ""
 
 
 def formats() -> dict[str, Format]:
@@ -123,6 +138,19 @@ def formats() -> dict[str, Format]:
     from importlib.metadata import entry_points
 
     return {e.name: e.load() for e in sorted(entry_points(group="mgn_convert.formats"), key=lambda e: e.name)}
+
+
+def main_file(path: Path) -> Path:
+    """`path`, or the main file of the model that is the folder `path`: of the highest version inside."""
+    if not path.is_dir():
+        return path
+    for name in (kind.folder_main for kind in formats().values() if kind.folder_main):
+        if (path / name).is_file():
+            return path / name
+        versions = [p for p in path.iterdir() if p.name.isdigit() and (p / name).is_file()]
+        if versions:
+            return max(versions, key=lambda p: int(p.name)) / name
+    return path
 
 
 def format_of(source: Source) -> Format:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mgn_convert.graph.types import Array, Shape
-from mgn_convert.preprocess import Preprocessing, find_images
+from mgn_convert.preprocess import Preprocessing, find_images, read_picture
 
 PICTURES_PER_BATCH = 4
 
@@ -41,6 +41,21 @@ def in_range(batch: Array, preprocessing: Preprocessing | None) -> Array:
         return batch
     mean, std = (np.array(x, np.float32).reshape(-1, 1, 1) for x in (preprocessing.mean, preprocessing.std))
     return ((127.5 + 64 * batch) * np.float32(preprocessing.scale) - mean) / std
+
+
+def picture_batches(shape: Shape, seed: int, images: Path | None) -> Iterator[tuple[str, Array]]:
+    """(name, batch) as `input_batches`, of RGB pictures (N, 3, h, w) of 0..255 as float32, not resized yet.
+
+    Noise of another size than the network's, coarse and fine, in batches of 1 and 3; then the pictures of a
+    folder, one by one, since they differ in size.
+    """
+    random = np.random.default_rng(seed)
+    height, width = shape[1] // 2 + 37, shape[2] + 41
+    yield "noise x1", random.integers(0, 256, (1, 3, height, width)).astype(np.float32)
+    coarse = random.integers(0, 256, (3, 3, height // 9 + 1, width // 7 + 1))
+    yield "blocks x3", coarse.repeat(9, axis=2).repeat(7, axis=3).astype(np.float32)
+    for path in find_images(images) if images is not None else []:
+        yield path.name, read_picture(path)[None].transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def input_batches(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from mgn_convert.errors import ParityError, UsageError
 from mgn_convert.formats import Runner, Source, format_of
 from mgn_convert.graph.types import Array, Graph, Shape
 from mgn_convert.manifest import find_manifest
-from mgn_convert.parity.inputs import input_batches
+from mgn_convert.packaging import Processing
+from mgn_convert.parity.inputs import input_batches, picture_batches
 from mgn_convert.parity.layers import Progress, compare_layers, origin_lookup
 from mgn_convert.parity.metrics import changed_neighbours, compare
 from mgn_convert.parity.report import CandidateReport, InputRow, LayerRow, Report
@@ -62,9 +64,15 @@ def verify_sources(
         graph = _read(reference)
         shape = first.runner.input_shape
         preprocessing = preprocessing_of([reference, *candidates], shape)
-        batches = dict(input_batches(shape, seed, images, preprocessing))
-        measured = _Reference(first, graph, batches, progress)
-        reports = [_judge(measured, stage, tolerance, layers, progress) for stage in others]
+        measured: dict[Processing | None, _Reference] = {}
+        for inside in dict.fromkeys(stage.runner.processing for stage in others):
+            raw = inside is not None and inside.preprocessing is not None
+            own = input_batches(shape, seed, images, preprocessing)
+            batches = dict(picture_batches(shape, seed, images) if raw else own)
+            measured[inside] = _Reference(first, graph, batches, inside, progress)
+        reports = [
+            _judge(measured[stage.runner.processing], stage, tolerance, layers, progress) for stage in others
+        ]
         return Report(first.label, first.runner.engine, tolerance, tuple(reports), exact)
 
 
@@ -87,20 +95,39 @@ def preprocessing_of(sources: Sequence[Source], shape: Shape) -> Preprocessing |
 
 
 class _Reference:
-    """The reference's outputs on every batch, in its engine and in float64."""
+    """The reference's outputs on every batch, in its engine and in float64.
+
+    inside: what the candidates have inside beside the network; here it is done outside.
+    """
 
     def __init__(
-        self, stage: Stage, graph: Graph, batches: Mapping[str, Array], progress: Callable[[str], None]
+        self,
+        stage: Stage,
+        graph: Graph,
+        batches: Mapping[str, Array],
+        inside: Processing | None,
+        progress: Callable[[str], None],
     ) -> None:
-        self.stage, self.graph, self.batches = stage, graph, batches
+        self.stage, self.graph, self.batches, self.inside = stage, graph, batches, inside
         self.choices = chosen_from(graph)
         self.outputs: dict[str, dict[str, Array]] = {}
         self.oracle: dict[str, dict[str, Array]] = {}
         for name, batch in batches.items():
             progress(f"{stage.runner.engine}: {name}")
-            self.outputs[name] = stage.runner.run(batch, self.taps(stage))
+            self.outputs[name] = self._after(stage.runner.run(self.fed(batch), self.taps(stage)))
             progress(f"float64: {name}")
-            self.oracle[name] = graph.run({graph.inputs[0].name: batch}, taps=self.choices)
+            wide = self.fed(batch, np.float64)
+            self.oracle[name] = self._after(graph.run({graph.inputs[0].name: wide}, taps=self.choices))
+
+    def fed(self, batch: Array, dtype: type[np.floating[Any]] = np.float32) -> Array:
+        """What the network itself takes for a batch of the candidates' inputs."""
+        return batch if self.inside is None else self.inside.before(batch, dtype)
+
+    def _after(self, found: dict[str, Array]) -> dict[str, Array]:
+        """The values of one run, the outputs as the candidates give them."""
+        if self.inside is None:
+            return found
+        return {k: self.inside.after(v) if k in self.stage.runner.outputs else v for k, v in found.items()}
 
     def taps(self, stage: Stage) -> list[str]:
         """What to tap in a stage to see the choices that it makes."""
@@ -159,8 +186,8 @@ def _judge_layers(
 ) -> tuple[LayerRow, ...]:
     batch = next(iter(reference.batches.values()))
     runner = reference.stage.runner
-    values = runner.run(batch, taps=runner.tensors)
-    values[stage.runner.input_name] = batch
+    values = runner.run(reference.fed(batch), taps=runner.tensors)
+    values[stage.runner.input_name] = reference.fed(batch)
     artefact = None
     if stage.source.path is not None:
         artefact = find_manifest(stage.source.path, format_of(stage.source).name)[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mgn_convert.errors import UnsupportedError
 from mgn_convert.graph import Graph, GraphBuilder, Node, Value, rewrite
+from mgn_convert.packaging import Packaging
 
 Expansion = Callable[[GraphBuilder, Node, tuple[Value, ...]], "Value | None"]
 Check = Callable[[Graph, Node], "str | None"]
@@ -27,6 +28,7 @@ class Target:
     dialect: the destination's options as data, read by its writer.
     prepare: passes over the whole graph that come first.
     remedy: (node, inputs) -> what to try where a node fits in no way; empty where nothing is known to help.
+    packaging: what the writer puts around the network.
     """
 
     format: str
@@ -36,6 +38,7 @@ class Target:
     dialect: Mapping[str, Any] = field(default_factory=dict)
     prepare: tuple[Pass, ...] = ()
     remedy: Remedy = lambda node, inputs: ""
+    packaging: Packaging = field(default_factory=Packaging)
 
 
 def legalize(graph: Graph, target: Target, *, rounds: int = 8) -> Graph:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mgn_convert.architecture import Architecture, Option, Shapes
+from mgn_convert.packaging import Clients, Names
 from mgn_convert.preprocess import Preprocessing
 from mgn_reid.models.resnet import resnet50
 
@@ -163,6 +164,15 @@ def _infer(shapes: Shapes) -> Mapping[str, Any]:
     return found
 
 
+_TENSORFLOW_NAMES = Names(
+    input="image_tensor",
+    output="person_embedding",
+    result="result_embedding",
+    signature="reid_mgn_serving",
+    signature_input="input_image",
+    signature_output="reid_embedding",
+)
+
 ARCHITECTURE = Architecture(
     name="mgn",
     summary="Multiple Granularity Network, ResNet-50, three branches, 2048 features",
@@ -178,4 +188,6 @@ ARCHITECTURE = Architecture(
     infer=_infer,
     output="0",
     embedding="8 x 256: whole person of branches 1, 2, 3; halves; thirds; from top to bottom",
+    # The order tensorflow: whole person 1, 2; halves; whole person 3; thirds.
+    clients=Clients({"tensorflow": _TENSORFLOW_NAMES}, {"tensorflow": (0, 1, 3, 4, 2, 5, 6, 7)}),
 )

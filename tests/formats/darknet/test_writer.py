@@ -157,7 +157,7 @@ def recorded(written):
     """The same, with a manifest in which every tensor has another name."""
     graph, result = written
     rows = tensors_of(graph, [(f"first/{n}", p, c) for n, p, c in result.tensors])
-    files = {result.files[0].name: file_entry(result.files[0], text=True)}
+    files = {result.files[0].name: file_entry(result.files[0], main=True)}
     part = Artefact("darknet", "mgn", files, rows, ("first/joined",))
     manifest = Manifest("small", "images", (3, 12, 4), None, {}, {"darknet": part})
     manifest.save(manifest_path(result.files[0]))

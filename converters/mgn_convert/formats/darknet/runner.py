@@ -13,6 +13,7 @@ from mgn_convert.formats import Source, with_companion
 from mgn_convert.formats.darknet.reader import read_network
 from mgn_convert.graph import Array, Shape
 from mgn_convert.manifest import find_manifest
+from mgn_convert.packaging import Processing
 
 if TYPE_CHECKING:
     from mgn_convert.formats.darknet.engine import Network
@@ -29,6 +30,7 @@ class DarknetRunner:
     """
 
     engine = "darknet"
+    processing: Processing | None = None
 
     def __init__(self, source: Source) -> None:
         """Load cfg and weights. Raises FileFormatError for either, MissingEngineError without a compiler."""

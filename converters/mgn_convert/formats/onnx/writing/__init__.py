@@ -1,0 +1,1 @@
+"""Writing rules: neutral nodes to ONNX nodes, one op family per file."""

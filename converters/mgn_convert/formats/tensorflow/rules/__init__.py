@@ -1,0 +1,1 @@
+"""Rules, one family of ops per file."""
