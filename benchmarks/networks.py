@@ -1,9 +1,10 @@
-"""Every network of the family through Caffe and Darknet; writes the table of the README.
+"""Every network of the family in every format; writes the table of the README.
 
     python benchmarks/networks.py [--only NAME ...] [--readme README.md]
 
-noise, patterns and the example's pictures; errors are max |a - b| / max(1, max |b|), against the float64 run.
-noise, patterns and the example's pictures; errors are those of DESIGN's definition, against the float64 run.
+Weights are drawn by seed. Each network goes from PyTorch to Caffe to Darknet, from PyTorch to ONNX and to
+TensorFlow, and is run on noise, patterns and pictures. Errors are max |a - b| / max(1, max |b|),
+against the float64 run.
 """
 
 from __future__ import annotations
@@ -78,21 +79,30 @@ def measure(case: Case, folder: Path) -> list[str]:
     source = Source(checkpoint, architecture=case.arch, options={k: str(v) for k, v in case.options.items()})
     mgn_convert.convert(source, "caffe", folder, verify=False)
     mgn_convert.convert(folder / "net.prototxt", "darknet", folder, verify=False)
-    report = mgn_convert.verify(source, folder / "net.prototxt", folder / "net.cfg", images=PICTURES)
-    caffe, darknet = report.candidates
+    mgn_convert.convert(source, "onnx", folder, verify=False)
+    mgn_convert.convert(source, "tensorflow", folder, verify=False)
+    files = [folder / f"net{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
+    report = mgn_convert.verify(source, *files, images=PICTURES)
+    caffe, darknet, onnx, tensorflow = report.candidates
     layers = (folder / "net.prototxt").read_text().count("\nlayer {")
     sections = (folder / "net.cfg").read_text().count("\n[") - 1
     return [
         f"{report.reference_own_error:.1e}",
-        _cell(caffe, layers, (folder / "net.caffemodel").stat().st_size),
-        _cell(darknet, sections, (folder / "net.weights").stat().st_size),
+        _cell(caffe, f"{layers} layers, {_megabytes(folder / 'net.caffemodel')}"),
+        _cell(darknet, f"{sections} layers, {_megabytes(folder / 'net.weights')}"),
+        _cell(onnx, ""),
+        _cell(tensorflow, ""),
     ]
 
 
-def _cell(candidate: CandidateReport, layers: int, size: int) -> str:
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.0f} MB"
+
+
+def _cell(candidate: CandidateReport, size: str) -> str:
     verdict = "exact" if candidate.exact else ("pass" if candidate.passed else "FAIL")
     figures = f"{candidate.own_error:.1e}, 1 - {1 - candidate.cosine_min:.0e}"
-    return f"{figures}, {layers} layers, {size / 1e6:.0f} MB, {verdict}"
+    return ", ".join(filter(None, [figures, size, verdict]))
 
 
 @click.command()
@@ -103,8 +113,8 @@ def _cell(candidate: CandidateReport, layers: int, size: int) -> str:
 def main(only: tuple[str, ...], readme: Path | None) -> None:
     """Print the table as Markdown."""
     lines = [
-        "| network | PyTorch | Caffe: error, cosine, layers, size | Darknet: the same |",
-        "|---|---|---|---|",
+        "| network | PyTorch | Caffe: error, cosine, layers, size | Darknet: the same | ONNX | TensorFlow |",
+        "|---|---|---|---|---|---|",
     ]
     for case in CASES:
         if only and not any(part in str(case) for part in only):
@@ -113,7 +123,7 @@ def main(only: tuple[str, ...], readme: Path | None) -> None:
             try:
                 cells = measure(case, Path(folder))
             except MgnConvertError as error:
-                cells = [error.what.replace("|", "/"), "", ""]
+                cells = [error.what.replace("|", "/"), "", "", "", ""]
         lines.append(f"| `{case}` | " + " | ".join(cells) + " |")
         Console(stderr=True, soft_wrap=True).print(lines[-1], markup=False)
     table = "\n".join(lines)
