@@ -166,6 +166,29 @@ def _bad_inputs(folder: Path) -> dict[str, tuple[list, int, str]]:
         "weights alone": (["verify", folder / "w.caffemodel"], 2, "follows no model"),
         "not a picture": ([*embed, folder / "text.pth"], 4, "not a picture"),
         "no picture": ([*embed, folder / "no.png"], 2, "no picture"),
+        **_bad_packages(folder, good, [*FACTORY, *out]),
+    }
+
+
+def _bad_packages(folder: Path, good: Path, read: list) -> dict[str, tuple[list, int, str]]:
+    """Wrong files of, and wrong wishes for, the formats that hold more than a network."""
+    (folder / "text.onnx").write_text("no model\n")
+    (folder / "text.pb").write_text("no graph\n")
+    saved = folder / "saved" / "3"
+    saved.mkdir(parents=True)
+    (saved / "saved_model.pb").write_text("no model\n")
+    embed = ["embed", "-o", folder / "e.npy"]
+    picture = Path(__file__).parents[1] / "examples/01-mgn-to-caffe-and-darknet/images/ada_1.png"
+    to_onnx, to_tensorflow = (["pytorch2" + to, good / "net.pth", *read] for to in ("onnx", "tensorflow"))
+    return {
+        "text named onnx": (["onnx2caffe", folder / "text.onnx", *read[-2:]], 4, "is not an ONNX file"),
+        "text named pb": ([*embed, folder / "text.pb", picture], 4, "cannot load"),
+        "no SavedModel inside": ([*embed, folder / "saved", picture], 4, "cannot load"),
+        "no such format": ([*to_tensorflow, "--format", "lite"], 2, "'lite' is not one of"),
+        "preprocessing unknown": ([*to_onnx, "--with-preprocessing"], 2, "the preprocessing of"),
+        "resize alone": ([*to_onnx, "--resize", "bicubic"], 2, "--with-preprocessing"),
+        "unknown order": ([*to_tensorflow, "--embedding-order", "best"], 2, "no embedding order 'best'"),
+        "a name of TensorFlow's": ([*to_tensorflow, "--input-name", "my image"], 2, "no node called"),
     }
 
 
@@ -198,6 +221,14 @@ def bad_inputs(tmp_path_factory):
         "weights alone",
         "not a picture",
         "no picture",
+        "text named onnx",
+        "text named pb",
+        "no SavedModel inside",
+        "no such format",
+        "preprocessing unknown",
+        "resize alone",
+        "unknown order",
+        "a name of TensorFlow's",
     ],
 )
 def test_bad_input_is_one_message_with_its_exit_code(bad_inputs, case):

@@ -1,6 +1,5 @@
-"""PyTorch to Caffe to Darknet on a small network, in the real engines, with faults put in on purpose."""
+"""A small network in every format, in the real engines, with faults put in on purpose."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import pytest
 import mgn_convert
 from mgn_convert.formats import Source, formats
 from mgn_convert.graph import Graph, rewrite
+from mgn_convert.manifest import Manifest, manifest_path
 from mgn_convert.passes.legalize import legalize
+from mgn_convert.pipeline import _artefact
 
 REFERENCE = Source(None, factory="small_networks:small_mgn", input_shape=(3, 48, 16), output="0")
 
@@ -20,17 +21,20 @@ def converted(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     mgn_convert.convert(REFERENCE, "caffe", folder, name="small")
     mgn_convert.convert(folder / "small.prototxt", "darknet", folder)
+    mgn_convert.convert(REFERENCE, "onnx", folder, name="small")
+    mgn_convert.convert(REFERENCE, "tensorflow", folder, name="small")
     return folder
 
 
 def test_every_stage_is_exact(converted):
-    report = mgn_convert.verify(
-        REFERENCE, converted / "small.prototxt", converted / "small.cfg", exact=True, layers=True
-    )
+    files = [converted / f"small{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
+    report = mgn_convert.verify(REFERENCE, *files, exact=True, layers=True)
     assert report.passed
-    caffe, darknet = report.candidates
-    assert (caffe.engine, darknet.engine) == ("opencv", "darknet")
+    caffe, darknet, onnx, tensorflow = report.candidates
+    engines = ("opencv", "darknet", "onnxruntime", "tensorflow")
+    assert tuple(c.engine for c in report.candidates) == engines
     assert len(caffe.layers) > len(darknet.layers) > 15
+    assert len(onnx.layers) == len(tensorflow.layers) == len(mgn_convert.read(REFERENCE).nodes)
     assert max(row.isolated for c in report.candidates for row in c.layers) < 2e-6
     assert report.cosine_min > 0.999999
 
@@ -80,15 +84,18 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("to", ["caffe", "darknet"])
+@pytest.mark.parametrize("to", ["caffe", "darknet", "onnx", "tensorflow"])
 def test_a_fault_is_found_and_its_layer_named(converted, tmp_path, to, fault):
     tensor, change = FAULTS[fault]
     kind = formats()[to]
     target = kind.target(None)
-    broken = edited(mgn_convert.read(REFERENCE), tensor, change)
-    written = kind.write(legalize(broken, target), tmp_path, "small", target)
-    shutil.copy(converted / "small.manifest.json", tmp_path)
-    report = mgn_convert.verify(REFERENCE, written.files[0], layers=True)
+    broken = legalize(edited(mgn_convert.read(REFERENCE), tensor, change), target)
+    written = kind.write(broken, tmp_path, "small", target)
+    main = written.files[0]
+    manifest = Manifest.load(converted / "small.manifest.json")
+    artefact = _artefact(to, target, broken, written, main)
+    replace(manifest, artefacts={to: artefact}).save(manifest_path(main))
+    report = mgn_convert.verify(REFERENCE, main, layers=True)
     assert not report.passed
     guilty = report.candidates[0].guilty
     assert tensor in guilty.origin.replace(" ", "").replace("(", "+").split("+")
@@ -106,6 +113,8 @@ def test_folded_batch_norms_stay_exact(tmp_path):
 def test_the_same_input_gives_the_same_bytes(converted, tmp_path):
     mgn_convert.convert(REFERENCE, "caffe", tmp_path, name="small", verify=False)
     mgn_convert.convert(tmp_path / "small.prototxt", "darknet", tmp_path, verify=False)
+    mgn_convert.convert(REFERENCE, "onnx", tmp_path, name="small", verify=False)
+    mgn_convert.convert(REFERENCE, "tensorflow", tmp_path, name="small", verify=False)
     for path in sorted(converted.iterdir()):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
