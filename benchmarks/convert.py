@@ -2,9 +2,10 @@
 
     python benchmarks/convert.py [--runs N] [FOLDER]
 
-pytorch2caffe is measured beyond what torch.load and torch.export take themselves; the yardstick is writing
-the same bytes to a file. caffe2darknet is measured against copying the weights file. Verification is off.
-Every figure is the minimum over the runs, each in a process of its own.
+Conversions from PyTorch are measured beyond what torch.load and torch.export take themselves, against
+writing the same bytes to a file; caffe2darknet against copying the weights file. Verification is
+off. Seconds are of the wall clock, CPU seconds of the process alone (a SavedModel is saved by a child). Every
+figure is the minimum over the runs, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -36,22 +37,23 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure_pytorch2caffe(folder: Path) -> dict[str, float]:
-    """Seconds in torch's own loading and export, seconds in everything else, and peak MB."""
+def measure_from_pytorch(folder: Path, to: str, **fields: Any) -> dict[str, float]:
+    """Seconds in torch's own loading and export, seconds and CPU seconds in everything else, and peak MB."""
     import torch
 
     import mgn_convert
 
-    inside = 0.0
+    inside = inside_cpu = 0.0
 
     def clocked(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal inside
-            start = time.perf_counter()
+            nonlocal inside, inside_cpu
+            start, cpu = time.perf_counter(), time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
                 inside += time.perf_counter() - start
+                inside_cpu += time.process_time() - cpu
 
         return call
 
@@ -59,12 +61,19 @@ def measure_pytorch2caffe(folder: Path) -> dict[str, float]:
     torch.export.export = clocked(torch.export.export)
     program = torch.export.ExportedProgram
     program.run_decompositions = clocked(program.run_decompositions)  # type: ignore[method-assign]
+    network = dict(architecture="mgn", options={"pool": "max"})
+    cpu, before = time.process_time(), peak_mb()
     total = timed(
-        lambda: mgn_convert.convert(
-            folder / "mgn.pth", "caffe", folder, verify=False, architecture="mgn", options={"pool": "max"}
-        )
+        lambda: mgn_convert.convert(folder / "mgn.pth", to, folder, verify=False, **fields, **network)
     )
-    return {"torch": inside, "ours": total - inside, "peak": peak_mb()}
+    cpu = time.process_time() - cpu - inside_cpu
+    return {
+        "torch": inside,
+        "ours": total - inside,
+        "cpu": cpu,
+        "peak": peak_mb(),
+        "added": peak_mb() - before,
+    }
 
 
 def measure_caffe2darknet(folder: Path) -> dict[str, float]:
@@ -104,7 +113,10 @@ def measure_copy(folder: Path) -> dict[str, float]:
 
 
 MEASURES = {
-    "pytorch2caffe": measure_pytorch2caffe,
+    "pytorch2caffe": lambda folder: measure_from_pytorch(folder, "caffe"),
+    "pytorch2onnx": lambda folder: measure_from_pytorch(folder, "onnx"),
+    "frozen graph": lambda folder: measure_from_pytorch(folder, "tensorflow"),
+    "SavedModel": lambda folder: measure_from_pytorch(folder, "tensorflow", dialect="saved-model"),
     "plain write": measure_write,
     "caffe2darknet": measure_caffe2darknet,
     "plain copy": measure_copy,
@@ -153,11 +165,12 @@ def main(folder: Path | None, runs: int, measure: str | None) -> None:
 
 
 def show(best: dict[str, dict[str, float]], help_time: float) -> None:
-    table = Table("what", "seconds", "ratio to plain", "peak MB")
-    for name, plain in (("pytorch2caffe", "plain write"), ("caffe2darknet", "plain copy")):
-        ratio = best[name]["ours"] / best[plain]["ours"]
-        table.add_row(name, f"{best[name]['ours']:.2f}", f"{ratio:.1f}", f"{best[name]['peak']:.0f}")
-        table.add_row(plain, f"{best[plain]['ours']:.2f}")
+    table = Table("what", "seconds", "CPU seconds", "ratio to plain", "peak MB", "of it while converting")
+    for name, found in best.items():
+        plain = best["plain copy" if name == "caffe2darknet" else "plain write"]["ours"]
+        memory = [f"{found[key]:.0f}" if key in found else "" for key in ("peak", "added")]
+        cpu = f"{found['cpu']:.2f}" if "cpu" in found else ""
+        table.add_row(name, f"{found['ours']:.2f}", cpu, f"{found['ours'] / plain:.1f}", *memory)
     table.add_row("torch.load + torch.export", f"{best['pytorch2caffe']['torch']:.2f}")
     table.add_row("mgn-convert --help", f"{help_time:.2f}")
     Console().print(table)

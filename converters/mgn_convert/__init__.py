@@ -1,4 +1,4 @@
-"""Carry trained PyTorch networks into Caffe and Darknet exactly, and prove it.
+"""Carry trained PyTorch networks into Caffe, Darknet, ONNX and TensorFlow exactly, and prove it.
 
     mgn_convert.convert("mgn.pth", "caffe", "out", architecture="mgn")
     report = mgn_convert.verify("mgn.pth", "out/mgn.prototxt", architecture="mgn")

@@ -59,7 +59,7 @@ def _conversions() -> dict[str, tuple[str, str]]:
 @click.version_option(package_name="mgn-convert")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about every step.")
 def main(verbose: bool) -> None:
-    """Carry trained PyTorch networks into Caffe and Darknet exactly, and prove it.
+    """Carry trained PyTorch networks into Caffe, Darknet, ONNX and TensorFlow exactly, and prove it.
 
     Exit codes: 0 pass, 1 parity failed, 2 usage, 3 unsupported model, 4 unreadable file, 5 missing engine.
     """

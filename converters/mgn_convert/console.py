@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from mgn_convert.parity.report import CandidateReport, Report
 from mgn_convert.pipeline import Conversion
@@ -44,7 +44,7 @@ def show_conversion(result: Conversion) -> None:
 
 def show_report(report: Report) -> None:
     """One row per candidate; then, of each, its failing inputs and layers."""
-    console = Console(highlight=False, width=None if Console().is_terminal else 140)
+    console = _wide()
     table = Table(
         title=escape(f"reference: {report.reference} ({report.reference_engine})"), title_justify="left"
     )
@@ -97,6 +97,11 @@ def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None
         console.print(escape(fault))
 
 
+def _wide() -> Console:
+    """For tables: as wide as the terminal, and wide enough where there is none."""
+    return Console(highlight=False, width=None if Console().is_terminal else 140)
+
+
 def _mark(passed: bool) -> str:
     return "[green]pass[/green]" if passed else "[red]fail[/red]"
 
@@ -123,13 +128,13 @@ def show_ops() -> None:
         verbs = [
             v for v, has in (("read", kind.read), ("write", kind.write), ("run", kind.open_runner)) if has
         ]
-        dialects = f"; --dialect {', '.join(kind.dialects())}" if kind.dialects() else ""
+        dialects = f"; --{kind.dialect_option} {', '.join(kind.dialects())}" if kind.dialects() else ""
         console.print(f"  {name:<12} {'/'.join(verbs)}  {' '.join(kind.suffixes)}{dialects}")
     writers = {name: kind for name, kind in formats().items() if kind.written_ops is not None}
-    table = Table("op", *(f"to {name}" for name in writers))
+    table = Table(Column("op", no_wrap=True), *(f"to {name}" for name in writers))
     for op in sorted(OPS):
         table.add_row(op, *(kind.written_ops().get(op, "") for kind in writers.values() if kind.written_ops))
-    console.print(table)
+    _wide().print(table)
 
 
 def show_doctor() -> bool:

@@ -26,6 +26,8 @@ def models() -> None:
         )
         console.print(f"  pixels     (value * {made.scale:.6g} - {list(made.mean)}) / {list(made.std)}")
         console.print(f"  embedding  {network.embedding}")
+        for order, parts in network.clients.orders.items():
+            console.print(f"  order      {order}: parts {', '.join(map(str, parts))}")
         for key, option in network.options.items():
             choices = "|".join(map(str, option.choices)) or type(option.default).__name__
             console.print(f"  option     {key}={choices} (default {option.default}): {option.help}")
