@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 # Static checks, then every test. The Darknet engine is built once, before the workers would all wait for it.
 test: lint
 	$(BIN)/mgn-convert darknet build
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Style, imports and types.
 lint: $(VENV)/.ready

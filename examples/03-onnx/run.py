@@ -46,7 +46,7 @@ def main(folder: Path) -> int:
     mgn_convert.convert(folder / "mgn.onnx", "caffe", folder, verify=False)
 
     files = [folder / name for name in ("mgn.onnx", "mgn_pictures.onnx", "mgn.prototxt")]
-    report = mgn_convert.verify(checkpoint, *files, images=PICTURES, exact=True, **pytorch)
+    report = mgn_convert.verify(checkpoint, *files, exact=True, **pytorch)
     show_report(report)
 
     session = onnxruntime.InferenceSession(files[1], providers=["CPUExecutionProvider"])
