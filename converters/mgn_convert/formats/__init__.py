@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -180,6 +181,16 @@ def dialect_names(folder: Path, default: str) -> tuple[str, ...]:
     """The names of the dialect files in `folder`, the default first."""
     names = sorted(path.stem for path in folder.glob("*.toml"))
     return (default, *(name for name in names if name != default))
+
+
+@cache
+def import_all(package: str) -> None:
+    """Import every module of `package`: rules, which register themselves."""
+    from importlib import import_module
+    from pkgutil import iter_modules
+
+    for module in iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")
 
 
 def lazily(module: str, name: str) -> Callable[..., Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mgn_convert.formats import import_all
 from mgn_convert.graph import Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -60,10 +58,6 @@ def writes(op: str, *layers: str, fits: Fits = lambda graph, node, dialect: None
     return register
 
 
-@cache
 def load_rules() -> None:
-    """Import every file of rules/."""
-    from mgn_convert.formats.caffe import rules
-
-    for module in pkgutil.iter_modules(rules.__path__):
-        importlib.import_module(f"{rules.__name__}.{module.name}")
+    """Import every file of rules."""
+    import_all(f"{__package__}.rules")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mgn_convert.formats import import_all
 from mgn_convert.graph.types import Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -63,19 +61,11 @@ def writes(
 
 def readers() -> dict[str, ReadRule]:
     """Every reading rule by section type."""
-    _load()
+    import_all(f"{__package__}.rules")
     return _READERS
 
 
 def writers() -> dict[str, Writer]:
     """Every writing rule by op."""
-    _load()
+    import_all(f"{__package__}.rules")
     return _WRITERS
-
-
-@cache
-def _load() -> None:
-    from mgn_convert.formats.darknet import rules
-
-    for module in pkgutil.iter_modules(rules.__path__):
-        importlib.import_module(f"{rules.__name__}.{module.name}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
+from mgn_convert.formats import import_all
 from mgn_convert.graph import Array, Value
 
 if TYPE_CHECKING:
@@ -44,10 +42,6 @@ def reads(*types: str, given: type[Pending] | None = None) -> Callable[[Reads], 
     return register
 
 
-@cache
 def load_rules() -> None:
     """Import every file of rules."""
-    from mgn_convert.formats.onnx import reading
-
-    for module in pkgutil.iter_modules(reading.__path__):
-        importlib.import_module(f"{reading.__name__}.{module.name}")
+    import_all(__package__)

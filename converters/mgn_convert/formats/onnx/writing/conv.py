@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mgn_convert.formats.onnx.writing.spec import NodeWriter, writes
@@ -11,35 +13,26 @@ def _weights(net: NodeWriter) -> list[str]:
     return [net.weight(key, net.params[key]) for key in ("weight", "bias") if key in net.params]
 
 
+def _window(net: NodeWriter) -> dict[str, Any]:
+    high, wide = net.attrs["padding"]
+    return {
+        "kernel_shape": net.params["weight"].shape[2:],
+        "strides": net.attrs["stride"],
+        "pads": (high, wide, high, wide),
+        "dilations": net.attrs["dilation"],
+        "group": net.attrs["groups"],
+    }
+
+
 @writes("conv", "Conv")
 def conv(net: NodeWriter) -> None:
-    (high, wide), attrs = net.attrs["padding"], net.attrs
-    net.result(
-        "Conv",
-        net.x,
-        *_weights(net),
-        kernel_shape=net.params["weight"].shape[2:],
-        strides=attrs["stride"],
-        pads=(high, wide, high, wide),
-        dilations=attrs["dilation"],
-        group=attrs["groups"],
-    )
+    net.result("Conv", net.x, *_weights(net), **_window(net))
 
 
 @writes("conv_transpose", "ConvTranspose")
 def conv_transpose(net: NodeWriter) -> None:
-    (high, wide), attrs = net.attrs["padding"], net.attrs
-    net.result(
-        "ConvTranspose",
-        net.x,
-        *_weights(net),
-        kernel_shape=net.params["weight"].shape[2:],
-        strides=attrs["stride"],
-        pads=(high, wide, high, wide),
-        dilations=attrs["dilation"],
-        group=attrs["groups"],
-        output_padding=attrs["output_padding"],
-    )
+    beyond = net.attrs["output_padding"]
+    net.result("ConvTranspose", net.x, *_weights(net), output_padding=beyond, **_window(net))
 
 
 @writes("linear", "Gemm", "MatMul")

@@ -10,17 +10,15 @@ way.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 from onnx import NodeProto, helper
 
+from mgn_convert.formats import import_all
 from mgn_convert.graph import Array, Graph, Node
 
 Write = Callable[["NodeWriter"], None]
@@ -49,16 +47,8 @@ def writes(op: str, *operators: str) -> Callable[[Write], Write]:
 
 def rules() -> Mapping[str, WriteRule]:
     """Every writing rule by op."""
-    _load()
+    import_all(__package__)
     return _RULES
-
-
-@cache
-def _load() -> None:
-    from mgn_convert.formats.onnx import writing
-
-    for module in pkgutil.iter_modules(writing.__path__):
-        importlib.import_module(f"{writing.__name__}.{module.name}")
 
 
 @dataclass(frozen=True, eq=False)
