@@ -154,5 +154,5 @@ def test_what_is_missing(tmp_path, monkeypatch):
     assert str(error.value).splitlines() == [
         "TensorFlow is not installed",
         "  because  running its files needs it; writing a frozen graph does not",
-        "  try      pip install 'mgn-convert[tensorflow]'",
+        "  try      pip install 'mgn-convert[tensorflow]', or --no-verify with a frozen graph",
     ]

@@ -38,7 +38,8 @@ def write(graph: Graph, folder: Path, stem: str, target: Target) -> Written:
     proto = _model(graph, model, target.packaging, names, result)
     path = folder / f"{stem}.onnx"
     files = [path, *_stream(path, proto, model.weights)]
-    listed = [node for node in graph.nodes if node.origin.tensor] or list(graph.nodes)
+    named = {node.name for node in graph.nodes if node.origin.tensor} | set(graph.outputs)
+    listed = [node for node in graph.nodes if node.name in named]
     inside = target.packaging.processing is not None
     return Written(
         tuple(files),

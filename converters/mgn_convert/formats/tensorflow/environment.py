@@ -19,5 +19,5 @@ def require_tensorflow(purpose: str) -> None:
         raise MissingEngineError(
             "TensorFlow is not installed",
             because=f"{purpose} needs it; writing a frozen graph does not",
-            remedy="pip install 'mgn-convert[tensorflow]'",
+            remedy="pip install 'mgn-convert[tensorflow]', or --no-verify with a frozen graph",
         )

@@ -105,8 +105,7 @@ def _checked(names: Names, graph: Graph) -> Names:
 def _written(net: NetWriter, result: Sequence[str]) -> Written:
     """Where each tensor of the first graph is. Values that only legalization made have no tensor name."""
     graph = net.graph
-    named = [node for node in graph.nodes if node.origin.tensor] or list(graph.nodes)
-    listed = {node.name for node in named} | set(graph.outputs)
+    listed = {node.name for node in graph.nodes if node.origin.tensor} | set(graph.outputs)
     places = tuple(
         (node.name, _place(net.tensor(node.name)), (node.name,))
         for node in graph.nodes
