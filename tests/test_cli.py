@@ -117,6 +117,11 @@ def test_ops_and_doctor_answer():
     assert "torch" in call("doctor").output
 
 
+def test_doctor_tells_how_to_get_tensorflow(monkeypatch):
+    monkeypatch.setattr("mgn_convert.doctor.util.find_spec", lambda name: None)
+    assert "pip install 'mgn-convert[tensorflow]'" in call("doctor").output
+
+
 class Evil:
     def __reduce__(self):
         return (os.getcwd, ())

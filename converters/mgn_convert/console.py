@@ -145,5 +145,5 @@ def show_doctor() -> bool:
     findings = examine()
     for finding in findings:
         mark = "[green]yes[/green]" if finding.present else ("no " if finding.optional else "[red]no[/red] ")
-        console.print(f"{mark}  {finding.name:<11} {finding.detail}")
+        console.print(f"{mark}  {finding.name:<11} {escape(finding.detail)}")
     return all(f.present or f.optional for f in findings)

@@ -68,6 +68,13 @@ def test_a_variant(case, in_onnxruntime):
     in_onnxruntime(b.graph([b.add(op, b.input("x", (1, 6, 7, 5)), name="y", **fields)]))
 
 
+def test_instance_norm_of_a_nearly_constant_map(in_onnxruntime):
+    b = GraphBuilder("flat")
+    x = b.add("threshold", b.input("x", (1, 6, 7, 5)))
+    x = b.add("power", x, scale=0.25, shift=1024.0)  # float32 holds these numbers exactly
+    in_onnxruntime(b.graph([b.add("instance_norm", x, weight=arr(6), bias=arr(6), name="y")]))
+
+
 @pytest.mark.parametrize("include", [True, False])
 @pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(8, 3, 2, 0), (7, 3, 3, 1), (9, 2, 4, 1)])
 def test_ceil_rounding(size, kernel, stride, padding, include, in_onnxruntime):

@@ -21,10 +21,15 @@ def batch_norm(net: NodeWriter) -> None:
     net.result("BatchNormalization", net.x, gamma, beta, *statistics, epsilon=float(net.attrs["eps"]))
 
 
-@writes("instance_norm", "InstanceNormalization")
+@writes("instance_norm", "ReduceMean", "Sub", "InstanceNormalization")
 def instance_norm(net: NodeWriter) -> None:
+    """The mean is taken away beforehand: onnxruntime computes x * s - mean * s, which loses the digits of a
+    map that is nearly constant. With a mean of zero nothing is lost.
+    """
     gamma, beta = _gamma_beta(net, net.shape()[1])
-    net.result("InstanceNormalization", net.x, gamma, beta, epsilon=float(net.attrs["eps"]))
+    mean = net.step("ReduceMean", net.x, net.whole("axes", 2, 3), suffix="mean", keepdims=1)
+    centred = net.step("Sub", net.x, mean, suffix="centred")
+    net.result("InstanceNormalization", centred, gamma, beta, epsilon=float(net.attrs["eps"]))
 
 
 @writes("mvn", "ReduceMean", "Sub", "Mul", "Sqrt", "Add", "Div")
