@@ -49,6 +49,7 @@ ONE_INPUT = {
         ((1, 2, 3, 4, 5), dict(weight=some(6, 5))),
     ],
     "max_pool": [
+        (MAP, dict(kernel=(3, 3), stride=(5, 4), padding=(0, 0, 3, 3))),
         (MAP, dict(kernel=(3, 2), stride=(2, 2), padding=(1, 1, 1, 1))),
         (MAP, dict(kernel=(4, 3), stride=(1, 3), padding=(3, 0, 0, 2))),
         (MAP, dict(kernel=(11, 7), stride=(1, 1))),

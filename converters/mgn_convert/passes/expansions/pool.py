@@ -33,6 +33,18 @@ def start_padding(node: Node) -> tuple[int, int]:
     return int(top), int(left)
 
 
+def reach(node: Node, shape: Shape) -> tuple[int, int]:
+    """Cells past the bottom and the right edge of `shape` that some window covers: fewer than the kernel has.
+
+    Padding beyond them changes nothing, and engines refuse as much padding as the kernel is large.
+    """
+    found = []
+    for i, start in enumerate(start_padding(node)):
+        last = (node.shape[2 + i] - 1) * node.attrs["stride"][i] + node.attrs["kernel"][i]
+        found.append(max(0, last - start - shape[2 + i]))
+    return found[0], found[1]
+
+
 def cells(node: Node, shape: Shape, *, as_caffe: bool = False) -> Array:
     """What the sums of an avg_pool over `shape` are divided by, one number per window (out_h, out_w).
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 import math
 
 from mgn_convert.formats.onnx.writing.spec import NodeWriter, writes
-
-
-def _reached(net: NodeWriter) -> tuple[int, int]:
-    """Cells past the bottom and past the right edge that some window covers: always fewer than the kernel."""
-    found = []
-    for i in (0, 1):
-        start, size = net.attrs["padding"][i], net.shape()[2 + i]
-        last = (net.node.shape[2 + i] - 1) * net.attrs["stride"][i] + net.attrs["kernel"][i]
-        found.append(max(0, last - start - size))
-    return found[0], found[1]
+from mgn_convert.passes.expansions.pool import reach
 
 
 @writes("max_pool", "MaxPool")
@@ -25,7 +16,7 @@ def max_pool(net: NodeWriter) -> None:
         net.x,
         kernel_shape=net.attrs["kernel"],
         strides=net.attrs["stride"],
-        pads=(top, left, *_reached(net)),
+        pads=(top, left, *reach(net.node, net.shape())),
     )
 
 
@@ -35,7 +26,7 @@ def avg_pool(net: NodeWriter) -> None:
     padded first. A divisor of its own: the mean over whole windows times their size, over the divisor.
     """
     top, left, bottom, right = net.attrs["padding"]
-    ends, divisor, x = _reached(net), net.attrs["divisor"], net.x
+    ends, divisor, x = reach(net.node, net.shape()), net.attrs["divisor"], net.x
     window = {"kernel_shape": net.attrs["kernel"], "strides": net.attrs["stride"]}
     pads = (top, left, *ends)
     if divisor:

@@ -11,11 +11,12 @@ from mgn_convert.formats.tensorflow.registry import writes
 from mgn_convert.formats.tensorflow.rules.conv import around, on_maps
 from mgn_convert.formats.tensorflow.rules.shape import LONG
 from mgn_convert.graph import Node
-from mgn_convert.passes.expansions.pool import cells
+from mgn_convert.passes.expansions.pool import cells, reach, start_padding
 
 
 @writes("max_pool", "MaxPool")
 def write_max_pool(net: NetWriter, node: Node) -> None:
+    ends = reach(node, net.graph.value(node.inputs[0]).shape)
     net.out(
         node,
         "MaxPool",
@@ -23,7 +24,7 @@ def write_max_pool(net: NetWriter, node: Node) -> None:
         ksize=on_maps(node.attrs["kernel"]),
         strides=on_maps(node.attrs["stride"]),
         data_format="NHWC",
-        **around(*node.attrs["padding"]),
+        **around(*start_padding(node), *ends),
     )
 
 
