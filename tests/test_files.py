@@ -46,3 +46,21 @@ def test_a_full_device_is_one_message(tmp_path):
             file.write(b"x")
     assert "No space left" in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path):
+    for content in ("old", "new"):
+        with staged(tmp_path) as (scratch, publish):
+            (scratch / "net" / "1").mkdir(parents=True)
+            (scratch / "net" / "1" / content).write_text(content)
+            publish()
+    assert [p.name for p in tmp_path.rglob("*")] == ["net", "1", "new"]
+
+
+def test_a_folder_that_is_not_published_leaves_the_one_before(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "old").write_text("old")
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path) as (scratch, _):
+        (scratch / "net").mkdir()
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.rglob("*")] == ["net", "old"]
