@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mgn_convert.errors import UsageError
-from mgn_convert.graph import Array, Graph, GraphBuilder, Origin, Value, rewrite
+from mgn_convert.graph import Array, Graph, GraphBuilder, Node, Origin, Value, rewrite
 from mgn_convert.preprocess import RESIZES, Preprocessing
 
 
@@ -180,7 +180,7 @@ def in_order(graph: Graph, blocks: Sequence[int]) -> Graph:
     (output,) = graph.outputs
     size = graph.value(output).shape[1] // len(blocks)
 
-    def rule(builder: GraphBuilder, node: Any, inputs: tuple[Value, ...]) -> Value | None:
+    def rule(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...]) -> Value | None:
         if node.name != output:
             return None
         plain = replace(node, origin=replace(node.origin, tensor=""))

@@ -17,7 +17,7 @@ from mgn_convert.formats import Source
 from mgn_convert.formats.onnx.model import Model, load
 from mgn_convert.formats.onnx.target import METADATA
 from mgn_convert.graph import Array, Shape
-from mgn_convert.manifest import find_manifest
+from mgn_convert.manifest import Artefact, find_manifest
 from mgn_convert.packaging import Processing, out_of_order
 from mgn_convert.protobuf import wire
 
@@ -42,27 +42,29 @@ class OnnxRunner:
         inside = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
         self.processing: Processing | None = Processing.from_json(json.loads(inside)) if inside else None
         self._input, self._batch, self.input_shape = self._entry(source)
-        made = {node.name for node in self._session.get_outputs()}
-        self._values = {name: name for name in [*self._made(), *made]}
+        self.input_name = manifest.input_name if manifest else self._input
+        self._fed = {self._input: self._input, self.input_name: self._input}
         self._blocks: dict[str, tuple[int, ...]] = {}
-        self.input_name, self._fed = self._input, {self._input: self._input}
         self.outputs = tuple(output.name for output in self._session.get_outputs())
-        if source.output is not None:
-            self.outputs = (self._known(source.output),)
-        if manifest is not None:
-            self.input_name = manifest.input_name
-            self._fed[self.input_name] = self._input
-        if part is not None:
-            self._values = {t.tensor: t.place["value"] for t in part.tensors}
-            self._blocks = {t.tensor: tuple(t.place.get("blocks", ())) for t in part.tensors}
-            self._fed[self.input_name] = part.input.get("value", self._input)
-            self.outputs = part.outputs
-            if part.result:
-                self.outputs = (part.result["value"],)
-                self._blocks[self.outputs[0]] = tuple(part.result.get("blocks", ()))
+        if part is None:
+            self._values = {name: name for name in dict.fromkeys([*self._made(), *self.outputs])}
+        else:
+            self._take(part)
         self.tensors = tuple(self._values)
         self._values.update((name, name) for name in self.outputs if name not in self._values)
+        if source.output is not None:
+            self.outputs = (self._known(source.output),)
         self._tapping: dict[frozenset[str], Any] = {}
+
+    def _take(self, part: Artefact) -> None:
+        """Names and places as the manifest records them."""
+        self._values = {t.tensor: t.place["value"] for t in part.tensors}
+        self._blocks = {t.tensor: tuple(t.place.get("blocks", ())) for t in part.tensors}
+        self._fed[self.input_name] = part.input.get("value", self._input)
+        self.outputs = part.outputs
+        if part.result:
+            self.outputs = (part.result["value"],)
+            self._blocks[self.outputs[0]] = tuple(part.result.get("blocks", ()))
 
     def run(self, images: Array, taps: Iterable[str] = ()) -> dict[str, Array]:
         """See `mgn_convert.formats.Runner`."""
