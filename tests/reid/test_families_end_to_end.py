@@ -20,8 +20,11 @@ FULL_SIZE = {
     "lagnet": ("lagnet", {}),
 }
 SMALL = {
-    "mgn averages": ("mgn", {"pool": "avg", "activation": "prelu", "input_size": "96x64"}, (96, 64)),
-    "mgn tied": ("mgn", {"tied": True, "input_size": "96x64"}, (96, 64)),
+    "mgn tied": (
+        "mgn",
+        {"tied": True, "pool": "avg", "activation": "prelu", "input_size": "96x64"},
+        (96, 64),
+    ),
     "mgn-attention": ("mgn-attention", {"input_size": "96x64"}, (96, 64)),
     "fastreid-mgn 0.1": ("fastreid-mgn", {"vintage": "0.1", "ibn": True}, (96, 64)),
     "fastreid-mgn 1.2": ("fastreid-mgn", {"vintage": "1.2", "ibn": True}, (112, 64)),
