@@ -9,20 +9,21 @@ from typing import Any, cast
 import click
 
 from mgn_convert.cli_options import (
+    ErrorGroup,
     destination_options,
     grouped_files,
     source_from,
     source_options,
     wishes_from,
 )
-from mgn_convert.errors import MgnConvertError, UsageError
+from mgn_convert.errors import UsageError
 from mgn_convert.formats import Source, main_file
 
 PATH = click.Path(path_type=Path)
 
 
-class _Group(click.Group):
-    """Turns our errors into one message and their exit code, and makes a command of each pair of formats."""
+class _Group(ErrorGroup):
+    """Makes a command of each pair of formats."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *_conversions()])
@@ -32,13 +33,6 @@ class _Group(click.Group):
         if found is None and name in (pairs := _conversions()):
             return _convert_command(name, *pairs[name])
         return found
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except MgnConvertError as error:
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
-            ctx.exit(error.exit_code)
 
 
 def _conversions() -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The options that describe a model, shared by every command that takes one."""
+"""What commands share: how they fail, and the options that describe a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgn_convert.errors import UsageError
+from mgn_convert.errors import MgnConvertError, UsageError
 from mgn_convert.formats import Format, Source, main_file
 
 if TYPE_CHECKING:
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 
 Function = Callable[..., Any]
+
+
+class ErrorGroup(click.Group):
+    """Turns our errors into one message and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MgnConvertError as error:
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            ctx.exit(error.exit_code)
 
 
 def source_options(function: Function) -> Function:

@@ -1,33 +1,34 @@
-"""The command line of the networks."""
+"""The command line of the networks: their data, training, evaluation and matching.
+
+Each command is a module of `mgn_reid.commands`, imported when it is called.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
-from rich.console import Console
 
-from mgn_convert.architecture import architectures
+from mgn_convert.cli_options import ErrorGroup
+
+COMMANDS = ("cluster", "evaluate", "extract", "make-dataset", "models", "rank", "train")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Lazy(ErrorGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"mgn_reid.commands.{name.replace('-', '_')}").command
+        return found
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mgn-convert")
 def main() -> None:
-    """Person re-identification networks."""
+    """Person re-identification networks: train them, score them, match people with them.
 
-
-@main.command()
-def models() -> None:
-    """List the networks: what each takes, how its input is made, what its embedding holds, its options."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    for name, network in architectures().items():
-        made = network.preprocessing
-        console.print(f"{name}: {network.summary}")
-        console.print(
-            f"  input      {'x'.join(map(str, network.input_shape))}, {made.color}, {made.resize} resize"
-        )
-        console.print(f"  pixels     (value * {made.scale:.6g} - {list(made.mean)}) / {list(made.std)}")
-        console.print(f"  embedding  {network.embedding}")
-        for order, parts in network.clients.orders.items():
-            console.print(f"  order      {order}: parts {', '.join(map(str, parts))}")
-        for key, option in network.options.items():
-            choices = "|".join(map(str, option.choices)) or type(option.default).__name__
-            console.print(f"  option     {key}={choices} (default {option.default}): {option.help}")
+    Exit codes: 0 pass, 1 failed, 2 usage, 3 unsupported model, 4 unreadable file, 5 missing engine.
+    """
