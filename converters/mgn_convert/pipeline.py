@@ -10,7 +10,7 @@ from typing import Any
 from mgn_convert.architecture import architectures
 from mgn_convert.errors import ParityError, UsageError
 from mgn_convert.files import staged
-from mgn_convert.formats import Format, Source, Written, format_of, formats
+from mgn_convert.formats import Format, Source, Written, complete, format_of, formats
 from mgn_convert.graph import Graph
 from mgn_convert.manifest import (
     Artefact,
@@ -53,6 +53,7 @@ def convert(
 ) -> Conversion:
     """Convert `source` into the format `to` inside `folder`; see `mgn_convert.convert`."""
     destination = _writable(to)
+    source = complete(source)
     reader = format_of(source)
     if reader.read is None or destination.target is None or destination.write is None:
         raise UsageError(f"{reader.name} cannot be converted to {to}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mgn_convert.graph.types import Array, Graph, Shape
     from mgn_convert.packaging import Processing
     from mgn_convert.passes.legalize import Target
+    from mgn_convert.preprocess import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Source:
     trust_pickle: run the code inside a pickle.
     engine: the engine that runs it, where a format has several.
     signature: which signature of a SavedModel.
+    preprocessing: what its files record of it, where `complete` found that.
     """
 
     path: Path | None
@@ -45,6 +47,7 @@ class Source:
     trust_pickle: bool = False
     engine: str | None = None
     signature: str | None = None
+    preprocessing: Preprocessing | None = None
 
     def __str__(self) -> str:
         return str(self.path or self.factory)
@@ -118,6 +121,7 @@ class Format:
     dialect_option: what the command line calls the choice of a dialect.
     packages: whether its writer can put names and processing around a network.
     folder_main: the main file of a model that is a folder: in the folder, or in a numbered one inside it.
+    complete: Source -> the same with what its files tell about themselves.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Format:
     dialect_option: str = "dialect"
     packages: bool = False
     folder_main: str = ""
+    complete: Callable[[Source], Source] | None = None
 
 
 def formats() -> dict[str, Format]:
@@ -168,6 +173,12 @@ def format_of(source: Source) -> Format:
         got=source.path.suffix or "no suffix",
         remedy="one of " + ", ".join(s for f in known.values() for s in f.suffixes),
     )
+
+
+def complete(source: Source) -> Source:
+    """`source` with what its files tell about themselves: network, options, shape and preprocessing."""
+    kind = format_of(source)
+    return source if kind.complete is None else kind.complete(source)
 
 
 def with_companion(source: Source, suffix: str) -> Source:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgn_convert.errors import ParityError, UsageError
-from mgn_convert.formats import Runner, Source, format_of
+from mgn_convert.formats import Runner, Source, complete, format_of
 from mgn_convert.graph.types import Array, Graph, Shape
 from mgn_convert.manifest import find_manifest
 from mgn_convert.packaging import Processing
@@ -77,20 +77,22 @@ def verify_sources(
 
 
 def preprocessing_of(sources: Sequence[Source], shape: Shape) -> Preprocessing | None:
-    """The first preprocessing that a manifest beside a source, or its architecture, records.
+    """The first preprocessing that a manifest beside a source, its file or its architecture records.
 
     An architecture's is for the size that it has by default; `shape` (C, H, W) is the network's own.
     """
     from mgn_convert.architecture import architecture
 
-    for source in sources:
+    for source in map(complete, sources):
         if source.path is not None:
             manifest, _ = find_manifest(source.path, format_of(source).name)
             if manifest is not None and manifest.preprocessing is not None:
                 return manifest.preprocessing
-        if source.architecture is not None:
-            default = architecture(source.architecture).preprocessing
-            return replace(default, height=shape[1], width=shape[2])
+        found = source.preprocessing
+        if found is None and source.architecture is not None:
+            found = architecture(source.architecture).preprocessing
+        if found is not None:
+            return replace(found, height=shape[1], width=shape[2])
     return None
 
 

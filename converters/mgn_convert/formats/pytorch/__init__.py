@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mgn_convert.formats import Format, Runner, Source
+from mgn_convert.formats import Format, Runner, Source, lazily
 
 if TYPE_CHECKING:
     from mgn_convert.graph.types import Graph
@@ -27,4 +27,10 @@ def open_runner(source: Source) -> Runner:
     return PyTorchRunner(load(source))
 
 
-FORMAT = Format("pytorch", suffixes=SUFFIXES, read=read, open_runner=open_runner)
+FORMAT = Format(
+    "pytorch",
+    suffixes=SUFFIXES,
+    read=read,
+    open_runner=open_runner,
+    complete=lazily("mgn_convert.formats.pytorch.record", "complete"),
+)

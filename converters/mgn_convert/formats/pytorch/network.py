@@ -24,6 +24,7 @@ from mgn_convert.formats.pytorch.keys import KeyReport, compare, settle
 from mgn_convert.formats.pytorch.lookalike import look_like
 from mgn_convert.formats.pytorch.options import options_of
 from mgn_convert.formats.pytorch.program import CaptureError, unwrapped
+from mgn_convert.formats.pytorch.record import complete
 from mgn_convert.graph import Shape
 from mgn_convert.preprocess import Preprocessing
 
@@ -56,6 +57,7 @@ def load(source: Source) -> Loaded:
     UnsupportedError for what a network may not hold.
     """
     global _last  # noqa: PLW0603
+    source = complete(source)
     stamp = [p.stat().st_mtime_ns for p in (source.path, source.weights) if p is not None and p.exists()]
     if _last is None or _last[0] != (source, stamp):
         _last = None
