@@ -164,17 +164,12 @@ def _manifest(source: Source, graph: Graph, stem: str, main: Path, artefact: Art
 
 
 def _provenance(source: Source) -> dict[str, Any]:
-    """Where the network first came from: the source's own record, if it has one."""
-    if source.path is not None:
-        before, _ = find_manifest(source.path, format_of(source).name)
-        if before is not None:
-            return dict(before.source)
-    record = replace(source, path=None)
+    """Where the network first came from: for a converted file, what the manifest beside it says of that."""
     found: dict[str, Any] = {"model": source.path.name if source.path else source.factory}
-    if record.architecture:
-        found["architecture"] = record.architecture
-        found["options"] = dict(record.options)
-    return found
+    if source.architecture:
+        return {**found, "architecture": source.architecture, "options": dict(source.options)}
+    before = None if source.path is None else find_manifest(source.path, format_of(source).name)[0]
+    return dict(before.source) if before is not None and before.source else found
 
 
 __all__ = ["Conversion", "Target", "UnfaithfulError", "convert"]

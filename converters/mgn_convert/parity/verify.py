@@ -77,18 +77,18 @@ def verify_sources(
 
 
 def preprocessing_of(sources: Sequence[Source], shape: Shape) -> Preprocessing | None:
-    """The first preprocessing that a manifest beside a source, its file or its architecture records.
+    """The first preprocessing that a source's file, a manifest beside it or its architecture records.
 
     An architecture's is for the size that it has by default; `shape` (C, H, W) is the network's own.
     """
     from mgn_convert.architecture import architecture
 
     for source in map(complete, sources):
-        if source.path is not None:
+        found = source.preprocessing
+        if found is None and source.path is not None:
             manifest, _ = find_manifest(source.path, format_of(source).name)
             if manifest is not None and manifest.preprocessing is not None:
                 return manifest.preprocessing
-        found = source.preprocessing
         if found is None and source.architecture is not None:
             found = architecture(source.architecture).preprocessing
         if found is not None:
