@@ -7,6 +7,8 @@ latter's checkpoints. The embedding is the pooled map after the BNNeck.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ from mgn_convert.architecture import Architecture, Option
 from mgn_reid.models.fastreid_backbone import BLOCKS, Backbone, Pixels, raw_pixels
 from mgn_reid.models.fastreid_keys import IBN, SE, STEM, infer_baseline, pixels_have_keys, stem_has_ceil
 from mgn_reid.models.layers import POOLS, global_pool
+from mgn_reid.models.outputs import Scored, TrainingOutputs
+from mgn_reid.models.resnet import reset_convolutions
 
 VINTAGES = ("0.1", "1.0", "1.2")
 
@@ -23,7 +27,8 @@ class Head(nn.Module):
 
     vintage: the names of the keys, see fastreid_keys.  pool: one of POOLS, None for maps of one pixel.
     features: width of the projection, 0 for none.
-    The weights of the classes are training's; nothing computes with them here.
+    The weights of the classes are training's; nothing computes with them here. The neck's bias is not
+    trained: it stays at zero.
     """
 
     def __init__(
@@ -43,10 +48,24 @@ class Head(nn.Module):
             self.weight = nn.Parameter(torch.empty(num_classes, width).normal_(std=0.01))
         else:
             self.classifier = nn.Linear(width, num_classes, bias=False)
+            nn.init.normal_(self.classifier.weight, std=0.01)
+        self._neck()[-1].bias.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         neck = self.bnneck if hasattr(self, "bnneck") else self.bottleneck
         return neck(self.pool_layer(x)).flatten(1)
+
+    def around_neck(self, x: Tensor) -> tuple[Tensor, Scored]:
+        """The vector before the BNNeck, and the one behind it with the weights of the classes."""
+        *projection, norm = self._neck()
+        before = self.pool_layer(x)
+        for layer in projection:
+            before = layer(before)
+        weight = self.weight if hasattr(self, "weight") else self.classifier.weight
+        return before.flatten(1), Scored(norm(before).flatten(1), weight)
+
+    def _neck(self) -> list[nn.Module]:
+        return list(self.bottleneck) if hasattr(self, "bottleneck") else [self.bnneck]
 
 
 class Baseline(Pixels):
@@ -75,9 +94,22 @@ class Baseline(Pixels):
         super().__init__(pixels_have_keys(pixel_keys, vintage))
         self.backbone = Backbone(depth, ibn, se, non_local, stem_has_ceil(stem, vintage))
         self.heads = Head(2048, num_classes, vintage, pool, features)
+        self.input_size = (256, 128)  # or any other: the map is pooled whole
 
     def forward(self, x: Tensor) -> Tensor:
         return self.heads(self.backbone(self.normalised(x)))
+
+    def training_outputs(self, images: Tensor) -> TrainingOutputs:
+        """Vectors before_neck and after_neck (N, 2048); classified is head, which takes the latter."""
+        before, scored = self.heads.around_neck(self.backbone(self.normalised(images)))
+        return TrainingOutputs({"before_neck": before, "after_neck": scored.features}, {"head": scored})
+
+    def reset_for_training(self) -> None:
+        reset_convolutions(self)
+
+    def imagenet_sources(self) -> Mapping[str, str]:
+        names = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+        return {f"backbone.{name}": name for name in names}
 
 
 def _architecture(name: str, summary: str, size: tuple[int, int], pool: str, non_local: bool) -> Architecture:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mgn_convert.preprocess import Preprocessing
 from mgn_reid.models.layers import InstanceBatchNorm, NonLocal, SqueezeExcitation
 from mgn_reid.models.resnet import Bottleneck
+from mgn_reid.models.trainable import Trainable
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Depth -> bottlenecks per stage."""
@@ -24,7 +25,7 @@ PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
-class Pixels(nn.Module):
+class Pixels(Trainable):
     """A network that takes RGB values 0..255 and normalises them by itself.
 
     keys: pixel_mean and pixel_std (1, 3, 1, 1) are in the state_dict, as early versions had it.

@@ -8,6 +8,7 @@ inside, IBN-a, generalised mean pooling and a BNNeck behind every reduction; and
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from mgn_reid.models.fastreid import VINTAGES, Head
 from mgn_reid.models.fastreid_backbone import Pixels, raw_pixels, stage, stem
 from mgn_reid.models.fastreid_keys import IBN, SE, STEM, infer_mgn, pixels_have_keys, stem_has_ceil
 from mgn_reid.models.layers import POOLS, global_pool
+from mgn_reid.models.outputs import TrainingOutputs
+from mgn_reid.models.resnet import branched_sources, reset_convolutions
 
 INPUT_SIZE = (384, 128)
 PARTS = ("b1", "b2", "b3", "b21", "b22", "b31", "b32", "b33")
@@ -58,6 +61,7 @@ class FastReidMGN(Pixels):
         self._add_branches(stem_has_ceil(stem, vintage), 2 if project else 1, ibn, se)
         if pool == "auto":
             pool = "max" if project else "gemp"
+        self.input_size = INPUT_SIZE
         self.reduces_apart = project or vintage == "0.1"
         self.normalises = project
         shared = global_pool(pool)
@@ -79,18 +83,45 @@ class FastReidMGN(Pixels):
         self.b3 = nn.Sequential(copy.deepcopy(self.b1[0]), copy.deepcopy(whole))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.backbone(self.normalised(x))
+        vectors = [getattr(self, f"{part}_head")(m) for part, m in self._maps(x)]
+        embedding = torch.cat(vectors, dim=1)
+        return functional.normalize(embedding) if self.normalises else embedding
+
+    def training_outputs(self, images: Tensor) -> TrainingOutputs:
+        """Vectors b1_before_neck to b33_before_neck and b1_after_neck to b33_after_neck (N, features).
+
+        Beside them b2_parts_..., the vectors of b21 and b22 end to end, and b3_parts_... of b31, b32 and b33.
+        Classified are b1 to b33, which take the vectors after the neck.
+        """
+        pairs = {part: getattr(self, f"{part}_head").around_neck(m) for part, m in self._maps(images)}
+        vectors: dict[str, Tensor] = {}
+        for place, chosen in (
+            ("before_neck", {part: before for part, (before, _) in pairs.items()}),
+            ("after_neck", {part: scored.features for part, (_, scored) in pairs.items()}),
+        ):
+            vectors |= {f"{part}_{place}": vector for part, vector in chosen.items()}
+            for whole in ("b2", "b3"):
+                parts = [chosen[part] for part in PARTS[3:] if part.startswith(whole)]
+                vectors[f"{whole}_parts_{place}"] = torch.cat(parts, dim=1)
+        return TrainingOutputs(vectors, {part: scored for part, (_, scored) in pairs.items()})
+
+    def reset_for_training(self) -> None:
+        """The branches start equal, as they do from ImageNet's weights; b1 may stride, which is no weight."""
+        reset_convolutions(self)
+        for branch in (self.b2, self.b3):
+            branch.load_state_dict(self.b1.state_dict())
+
+    def imagenet_sources(self) -> Mapping[str, str]:
+        return branched_sources("backbone", ("b1", "b2", "b3"), len(self.b1[0]))
+
+    def _maps(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each of PARTS, and the map that its head takes."""
+        x = self.backbone(self.normalised(images))
         b1, b2, b3 = self.b1(x), self.b2(x), self.b3(x)
         b21, b22 = torch.chunk(b2, 2, dim=2)
         b31, b32, b33 = torch.chunk(b3, 3, dim=2)
-        maps = (b1, b2, b3, b21, b22, b31, b32, b33)
-        embedding = torch.cat([self._vector(*pair) for pair in zip(PARTS, maps, strict=True)], dim=1)
-        return functional.normalize(embedding) if self.normalises else embedding
-
-    def _vector(self, part: str, x: Tensor) -> Tensor:
-        if self.reduces_apart:
-            x = getattr(self, f"{part}_pool")(x)
-        return getattr(self, f"{part}_head")(x)
+        for part, x in zip(PARTS, (b1, b2, b3, b21, b22, b31, b32, b33), strict=True):
+            yield part, getattr(self, f"{part}_pool")(x) if self.reduces_apart else x
 
 
 def _reduction(pool: nn.Module, features: int) -> nn.Sequential:

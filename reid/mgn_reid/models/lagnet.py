@@ -18,10 +18,16 @@ from torch.nn.functional import relu
 from mgn_convert.architecture import Architecture, Shapes
 from mgn_convert.preprocess import Preprocessing
 from mgn_reid.models.mgn import MGN
+from mgn_reid.models.outputs import Scored, TrainingOutputs
+from mgn_reid.models.resnet import branched_sources, reset_convolutions
+from mgn_reid.models.trainable import Trainable
 
 INPUT_SIZE = (384, 128)
 MAPS = 24
 """How many attention maps an image chooses."""
+
+REDUCED = ("fg_gs", "fg_ps", "fg_la", "fg_d")
+"""Vectors that only the triplet loss takes: reduction_0 to reduction_3."""
 
 HEADS = ("la", "d", "gs", "ps", "p0_ps", "p1_ps", "p2_ps")
 """Heads in the order of the embedding: local attention, dropped, global, part, and three thirds."""
@@ -62,12 +68,15 @@ class Head(nn.Module):
         return vector, self.classifier(vector)
 
 
-class LAGNet(nn.Module):
+class LAGNet(Trainable):
     """Images (N, 3, H, W) to the embedding, what the losses want, and seven vectors of logits.
 
     num_classes: identities in the training set.
     features: width of a head's vector; the embedding is seven times as wide.
     """
+
+    input_size = INPUT_SIZE
+    ignored = IGNORED
 
     def __init__(self, num_classes: int = 751, features: int = 512) -> None:
         super().__init__()
@@ -89,7 +98,47 @@ class LAGNet(nn.Module):
         and dropped vectors (N, 256 each); the part head's vector (N, features); and logits (N, num_classes)
         in the order of `HEADS`.
         """
-        x = self.backbone(x)
+        matrix, pooled = self._pooled(x)
+        found = [getattr(self, f"classifier_{name}")(pooled[name]) for name in HEADS]
+        vectors, logits = [vector for vector, _ in found], [scores for _, scores in found]
+        reduced = self._reduced(pooled)
+        return (torch.cat(vectors, dim=1), matrix, *reduced, vectors[HEADS.index("ps")], *logits)
+
+    def training_outputs(self, images: Tensor) -> TrainingOutputs:
+        """Vectors fg_gs, fg_ps, fg_la, fg_d (N, 256), f_ps (N, features) and matrix (N, 24 * 2048).
+
+        Classified are the names of `HEADS`.
+        """
+        matrix, pooled = self._pooled(images)
+        classified = {}
+        for name in HEADS:
+            head = getattr(self, f"classifier_{name}")
+            vector = head.fc_block2(head.fc_block1(pooled[name]))
+            classified[name] = Scored(vector, head.classifier[0].weight)
+        vectors = dict(zip(REDUCED, self._reduced(pooled), strict=True))
+        return TrainingOutputs({**vectors, "f_ps": classified["ps"].features, "matrix": matrix}, classified)
+
+    def reset_for_training(self) -> None:
+        """MGN's start; the published code's own is not known."""
+        reset_convolutions(self)
+        for stream in (self.part_stream, self.la_stream):
+            stream.load_state_dict(self.global_stream.state_dict())
+        for k in range(len(REDUCED)):
+            conv, norm, _ = getattr(self, f"reduction_{k}")
+            nn.init.kaiming_normal_(conv.weight, mode="fan_in")
+            nn.init.normal_(norm.weight, mean=1.0, std=0.02)
+        for name in HEADS:
+            head = getattr(self, f"classifier_{name}")
+            for layer in (head.fc_block1[2], head.classifier[0]):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+
+    def imagenet_sources(self) -> Mapping[str, str]:
+        streams = ("global_stream", "part_stream", "la_stream")
+        return branched_sources("backbone", streams, len(self.global_stream[0]))
+
+    def _pooled(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The vectors of the 24 maps one after another, and the pooled vector (N, 2048) of each head."""
+        x = self.backbone(images)
         gs, ps, la = self.global_stream(x), self.part_stream(x), self.la_stream(x)
         maps = self.attentions(la)
         seen = _look(la, maps)
@@ -99,16 +148,15 @@ class LAGNet(nn.Module):
         g_d = 2 * dropped.amax((2, 3))
         g_gs, g_ps = (s.amax((2, 3)) + s.mean((2, 3)) for s in (gs, ps))
         third = 2 * g_ps  # maximum plus mean of the one cell that is left of the map
-
         pooled = (g_la, g_d, g_gs, g_ps, third, third, third)
-        found = [getattr(self, f"classifier_{n}")(g) for n, g in zip(HEADS, pooled, strict=True)]
-        vectors, logits = [vector for vector, _ in found], [scores for _, scores in found]
-        reduced = [
-            getattr(self, f"reduction_{k}")(g[:, :, None, None]).flatten(1)
-            for k, g in enumerate((g_gs, g_ps, g_la, g_d))
+        return seen.transpose(1, 2).flatten(1), dict(zip(HEADS, pooled, strict=True))
+
+    def _reduced(self, pooled: Mapping[str, Tensor]) -> list[Tensor]:
+        names = (name.removeprefix("fg_") for name in REDUCED)
+        return [
+            getattr(self, f"reduction_{k}")(pooled[name][:, :, None, None]).flatten(1)
+            for k, name in enumerate(names)
         ]
-        matrix = seen.transpose(1, 2).flatten(1)
-        return (torch.cat(vectors, dim=1), matrix, *reduced, vectors[HEADS.index("ps")], *logits)
 
 
 def _look(features: Tensor, maps: Tensor) -> Tensor:

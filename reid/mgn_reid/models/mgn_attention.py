@@ -114,6 +114,13 @@ class AttentionMGN(MGN):
         for branch in (self.p1, self.p2, self.p3):
             branch[0] = nn.Sequential(_counted_from_one(branch[0]))
 
+    def imagenet_sources(self) -> Mapping[str, str]:
+        stem = {"backone.0": "conv1", "backone.1": "bn1", "backone.4": "layer1"}
+        stages = {"layer2": "layer2", "layer3_0": "layer3.0", "layer4": "layer4"}
+        tails = ("layer3_1", "p1.0.0", "p2.0.0", "p3.0.0")
+        blocks = {f"{tail}.{i}": f"layer3.{i}" for tail in tails for i in range(1, 6)}
+        return {**stem, **stages, **blocks, **{f"p{b}.1": "layer4" for b in (1, 2, 3)}}
+
     def shared_map(self, x: Tensor) -> Tensor:
         x = self.attention1(self.backone(x))
         return self.layer3_0(self.attention2(self.layer2(x)))

@@ -9,7 +9,7 @@ whole person and three for the thirds; twelve vectors make the embedding.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +19,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from mgn_convert.architecture import Architecture, Option, Shapes
 from mgn_convert.preprocess import Preprocessing
 from mgn_reid.models.mgn import image_size
-from mgn_reid.models.resnet import Bottleneck, resnet50
+from mgn_reid.models.outputs import Scored, TrainingOutputs
+from mgn_reid.models.resnet import Bottleneck, reset_convolutions, resnet50
+from mgn_reid.models.trainable import Trainable
 
 INPUT_SIZE = (384, 192)
 SCALES = (1, 2, 3)
@@ -55,8 +57,14 @@ class Head(nn.Module):
         vector = self.feature(x).flatten(1)
         return vector, self.classifier(vector)
 
+    def scored(self, x: Tensor) -> tuple[Tensor, Scored]:
+        """The vector, and what the class layer takes: the vector with dropout while training."""
+        vector = self.feature(x).flatten(1)
+        layer: Any = self.classifier.fc
+        return vector, Scored(self.classifier.dropout(vector), layer.weight, layer.bias)
 
-class MuDeep(nn.Module):
+
+class MuDeep(Trainable):
     """Images (N, 3, H, W) to the embedding, three global vectors and twelve vectors of logits.
 
     num_classes: identities in the training set.
@@ -69,7 +77,7 @@ class MuDeep(nn.Module):
         self, num_classes: int = 751, features: int = 512, input_size: tuple[int, int] | str = INPUT_SIZE
     ) -> None:
         super().__init__()
-        image_size(input_size, "MuDeep", (48, 16), "384x192")
+        self.input_size = image_size(input_size, "MuDeep", (48, 16), "384x192")
         resnet = resnet50()
         self.conv = _named(conv=resnet.conv1, bn=resnet.bn1, relu=resnet.relu, pool=resnet.maxpool)
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
@@ -90,22 +98,50 @@ class MuDeep(nn.Module):
 
         The embedding has, for each scale, the vectors of the whole, the top, the middle and the bottom.
         """
-        x = self.layer3(self.layer2(self.layer1(self.conv(x))))
+        vectors, logits = [], []
+        for name, part in self._pooled(x):
+            vector, scores = getattr(self, name)(part)
+            vectors.append(vector)
+            logits.append(scores)
+        return (torch.cat(vectors, dim=1), *vectors[::4], *logits)
+
+    def training_outputs(self, images: Tensor) -> TrainingOutputs:
+        """Vectors global1 to global3 (N, features), of the whole person at each scale.
+
+        Classified are scale1, scale1_1 to scale1_3, and so on for the other scales.
+        """
+        found = {name: getattr(self, name).scored(part) for name, part in self._pooled(images)}
+        vectors = {f"global{i}": found[f"scale{i}"][0] for i in SCALES}
+        return TrainingOutputs(vectors, {name: scored for name, (_, scored) in found.items()})
+
+    def reset_for_training(self) -> None:
+        """MGN's start; the published code's own is not known. Attention starts without effect."""
+        reset_convolutions(self)
+        for name in (name for i in SCALES for name in _heads(i)):
+            head = getattr(self, name)
+            nn.init.kaiming_normal_(head.feature.conv1.weight, mode="fan_in")
+            nn.init.normal_(head.feature.bn.weight, mean=1.0, std=0.02)
+            nn.init.kaiming_normal_(head.classifier.fc.weight, mode="fan_out")
+            nn.init.zeros_(head.classifier.fc.bias)
+
+    def imagenet_sources(self) -> Mapping[str, str]:
+        """Each scale starts from as many of layer4's blocks as it has."""
+        shared = {"conv.conv": "conv1", "conv.bn": "bn1", **{n: n for n in ("layer1", "layer2", "layer3")}}
+        second = {f"layer4_2.{i}": f"layer4.{i}" for i in range(2)}
+        return {**shared, "layer4_1": "layer4.0", **second, "layer4_3": "layer4"}
+
+    def _pooled(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each head's name and the pooled map (N, 2048, 1, 1) that it takes."""
+        x = self.layer3(self.layer2(self.layer1(self.conv(images))))
         streams = (self.layer4_1(x), self.layer4_2(x), self.layer4_3(x))
         leader = self.conv_all(torch.cat(streams, dim=1))
-
-        vectors, logits = [], []
         for i, stream in zip(SCALES, streams, strict=True):
             weights = getattr(self, f"atten{i}")(leader)
             gathered = torch.bmm(weights, stream.flatten(2)).view_as(stream)
             attended = getattr(self, f"gamma{i}") * gathered + stream
             thirds = adaptive_avg_pool2d(attended, (3, 1))
             pooled = (attended.mean((2, 3), keepdim=True), *(thirds[:, :, k : k + 1] for k in range(3)))
-            for name, part in zip(_heads(i), pooled, strict=True):
-                vector, scores = getattr(self, name)(part)
-                vectors.append(vector)
-                logits.append(scores)
-        return (torch.cat(vectors, dim=1), *vectors[::4], *logits)
+            yield from zip(_heads(i), pooled, strict=True)
 
 
 def _heads(scale: int) -> tuple[str, ...]:

@@ -66,23 +66,30 @@ def _shortcut(inplanes: int, outplanes: int, stride: int) -> nn.Sequential | Non
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of `layers` blocks each, global average pooling and a classifier."""
+    """Stem, four stages of `layers` blocks each, global average pooling and a classifier.
+
+    width: channels of the stem; stage k has 2^(k - 1) times as many, times the block's expansion.
+    """
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], layers: Sequence[int], num_classes: int = 1000
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        layers: Sequence[int],
+        num_classes: int = 1000,
+        width: int = 64,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        widths = (64, 64 * block.expansion, 128 * block.expansion, 256 * block.expansion)
-        self.layer1 = _stage(block, widths[0], 64, layers[0], 1)
-        self.layer2 = _stage(block, widths[1], 128, layers[1], 2)
-        self.layer3 = _stage(block, widths[2], 256, layers[2], 2)
-        self.layer4 = _stage(block, widths[3], 512, layers[3], 2)
+        wide = width * block.expansion
+        self.layer1 = _stage(block, width, width, layers[0], 1)
+        self.layer2 = _stage(block, wide, 2 * width, layers[1], 2)
+        self.layer3 = _stage(block, 2 * wide, 4 * width, layers[2], 2)
+        self.layer4 = _stage(block, 4 * wide, 8 * width, layers[3], 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.fc = nn.Linear(8 * wide, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, 3, H, W)."""
@@ -99,11 +106,32 @@ def _stage(
     return nn.Sequential(*blocks)
 
 
-def resnet18(num_classes: int = 1000) -> ResNet:
+def resnet18(num_classes: int = 1000, width: int = 64) -> ResNet:
     """ResNet-18."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes)
+    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes, width)
 
 
-def resnet50(num_classes: int = 1000) -> ResNet:
+def resnet50(num_classes: int = 1000, width: int = 64) -> ResNet:
     """ResNet-50."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes)
+    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, width)
+
+
+def reset_convolutions(network: nn.Module) -> None:
+    """The random start of a ResNet: He et al., "Delving Deep into Rectifiers" (ICCV 2015), by fan-out."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def branched_sources(trunk: str, branches: Sequence[str], tail: int) -> dict[str, str]:
+    """Module -> module of torchvision's ResNet, for a trunk up to layer3.0 and branches from there on.
+
+    The trunk is a Sequential of conv1, bn1, ReLU, pooling, layer1, layer2 and layer3.0; a branch is one of
+    the `tail` other blocks of layer3 and of layer4.
+    """
+    names = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3.0"}
+    found = {f"{trunk}.{i}": source for i, source in names.items()}
+    for branch in branches:
+        found |= {f"{branch}.0.{i}": f"layer3.{i + 1}" for i in range(tail)}
+        found[f"{branch}.1"] = "layer4"
+    return found

@@ -1,0 +1,1 @@
+"""Training: configurations, losses, the loop, and the checkpoints that it leaves."""

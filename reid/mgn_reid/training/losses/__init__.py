@@ -1,0 +1,1 @@
+"""What training makes small: classification with margins, triplets of vectors, distance to a centre."""
