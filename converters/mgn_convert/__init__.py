@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mgn_convert.graph import Graph
     from mgn_convert.packaging import Wishes
     from mgn_convert.parity.report import Report
+    from mgn_convert.parity.retrieval_check import RetrievalCheck
     from mgn_convert.pipeline import Conversion
 
 
@@ -72,6 +73,7 @@ def verify(
     layers: bool = False,
     exact: bool = False,
     seed: int = 0,
+    retrieval: RetrievalCheck | None = None,
     progress: Callable[[str], None] = lambda text: None,
     **source: Any,
 ) -> Report:
@@ -79,7 +81,8 @@ def verify(
 
     The error of an output is max|candidate - reference| / max(1, max|reference|), over noise, patterns and
     the pictures in `images`. layers: also every mapped layer, chained and isolated. exact: also demand an
-    error against a float64 run of at most twice the reference engine's own, plus 1e-6.
+    error against a float64 run of at most twice the reference engine's own, plus 1e-6. retrieval: also who is
+    found in a data set.
     """
     from mgn_convert.parity.verify import verify_sources
 
@@ -91,6 +94,7 @@ def verify(
         layers=layers,
         exact=exact,
         seed=seed,
+        retrieval=retrieval,
         progress=progress,
     )
 

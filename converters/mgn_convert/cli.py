@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -14,10 +14,14 @@ from mgn_convert.cli_options import (
     grouped_files,
     source_from,
     source_options,
+    sources_from,
     wishes_from,
 )
 from mgn_convert.errors import UsageError
-from mgn_convert.formats import Source, main_file
+from mgn_convert.formats import main_file
+
+if TYPE_CHECKING:
+    from mgn_convert.parity.retrieval_check import RetrievalCheck
 
 PATH = click.Path(path_type=Path)
 
@@ -128,6 +132,15 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
 @click.option("--exact", is_flag=True, help="Demand an error like PyTorch's own against float64.")
 @click.option("--images", type=PATH, help="Compare on the pictures of this folder, too.")
 @click.option("--seed", default=0, show_default=True, help="Of the random inputs.")
+@click.option("--retrieval", type=PATH, metavar="DIR", help="Compare who is found in this data set, too.")
+@click.option("--kind", help="Layout of the data set, where its folder does not tell.")
+@click.option("--flip", is_flag=True, help="Add the embeddings of the mirror images (--retrieval).")
+@click.option("--rerank", is_flag=True, help="Score after k-reciprocal re-ranking (--retrieval).")
+@click.option(
+    "--retrieval-tol",
+    type=click.FloatRange(0),
+    help="How far rank-1, mAP and mINP may move, as fractions. Default: 0.001, a tenth of a point.",
+)
 @click.option("--json", "json_file", type=PATH, help="Write the report here.")
 def verify(
     models: tuple[Path, ...],
@@ -143,23 +156,19 @@ def verify(
 
     The options about PyTorch describe every PyTorch model named. A weights file may follow its model; it is
     found by its stem otherwise. With --factory the factory is the reference.
+
+    With --retrieval, a candidate also fails when its rank-1, mAP or mINP is further from the reference's than
+    --retrieval-tol, or when a query finds another picture first although the reference holds the two apart by
+    more than --tol (a cosine distance); closer ones are rounding, and only counted.
     """
     import json
 
     from mgn_convert.console import progress, show_report
     from mgn_convert.files import write_text
-    from mgn_convert.formats import format_of
     from mgn_convert.parity.verify import verify_sources
 
-    sources = []
-    for files in grouped_files(models):
-        described = source_from(files, options)
-        plain = Source(
-            described.path, described.weights, engine=described.engine, signature=described.signature
-        )
-        sources.append(described if format_of(plain).name == "pytorch" else plain)
-    if options["factory"] and all(source.factory is None for source in sources):
-        sources.insert(0, source_from([], options))
+    retrieval = _retrieval_check(options)
+    sources = sources_from(models, options)
     with progress() as tell:
         report = verify_sources(
             sources[0],
@@ -169,6 +178,7 @@ def verify(
             layers=layers,
             exact=exact,
             seed=seed,
+            retrieval=retrieval,
             progress=tell,
         )
     show_report(report)
@@ -178,6 +188,27 @@ def verify(
         sys.exit(1)
 
 
+def _retrieval_check(options: dict[str, Any]) -> RetrievalCheck | None:
+    """What --retrieval and its options ask for; None without it."""
+    wished = {key: options[key] for key in ("kind", "flip", "rerank", "retrieval_tol")}
+    if options["retrieval"] is None:
+        lone = next((key for key, value in wished.items() if value not in (None, False)), None)
+        if lone is not None:
+            raise UsageError(f"--{lone.replace('_', '-')} belongs to --retrieval", remedy="--retrieval DIR")
+        return None
+    from mgn_convert.datasets import read_dataset
+    from mgn_convert.parity.retrieval import Reranking, Settings
+    from mgn_convert.parity.retrieval_check import TOLERANCE, RetrievalCheck
+
+    tolerance = wished["retrieval_tol"]
+    return RetrievalCheck(
+        read_dataset(options["retrieval"], wished["kind"]),
+        Settings(reranking=Reranking() if wished["rerank"] else None),
+        wished["flip"],
+        TOLERANCE if tolerance is None else tolerance,
+    )
+
+
 @main.command()
 @click.argument("model", type=PATH)
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
@@ -185,15 +216,26 @@ def verify(
 @click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
 @click.option("-o", "--embeddings", "target", type=PATH, required=True, help="The .npy file to write.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
-def embed(model: Path, pictures: tuple[Path, ...], target: Path, batch: int, **options: Any) -> None:
+@click.option("--flip", is_flag=True, help="Add the embedding of the mirror image; to unit length.")
+@click.option("--skip-bad", is_flag=True, help="Leave out files that are no pictures, with a warning each.")
+def embed(
+    model: Path,
+    pictures: tuple[Path, ...],
+    target: Path,
+    batch: int,
+    flip: bool,
+    skip_bad: bool,
+    **options: Any,
+) -> None:
     """Run any artefact on PICTURES (files or folders) and save one embedding a row, as float32."""
     from mgn_convert.console import progress_bar
     from mgn_convert.embed import embed_pictures
 
     if not model.exists():
         raise UsageError(f"there is no file {model}")
+    source = source_from([main_file(model)], options)
     with progress_bar("embedding") as advance:
-        shape = embed_pictures(source_from([main_file(model)], options), pictures, target, batch, advance)
+        shape = embed_pictures(source, pictures, target, batch, advance, flip=flip, skip_bad=skip_bad)
     click.echo(f"{target}  {shape[0]} embeddings of {shape[1]}")
 
 

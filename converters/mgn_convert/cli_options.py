@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mgn_convert.errors import MgnConvertError, UsageError
-from mgn_convert.formats import Format, Source, main_file
+from mgn_convert.formats import Format, Source, format_of, main_file
 
 if TYPE_CHECKING:
     from mgn_convert.packaging import Wishes
@@ -92,6 +93,22 @@ def source_from(files: Sequence[Path], options: dict[str, Any]) -> Source:
         options["engine"],
         options.get("signature"),
     )
+
+
+def sources_from(models: Sequence[Path], options: dict[str, Any]) -> list[Source]:
+    """The models that a command line names; the options of `source_options` describe the PyTorch ones.
+
+    A factory without a checkpoint is the first of them. Where none is PyTorch's, --output is for all.
+    """
+    described = [source_from(files, options) for files in grouped_files(models)]
+    plain = [Source(s.path, s.weights, engine=s.engine, signature=s.signature) for s in described]
+    pytorch = [format_of(source).name == "pytorch" for source in plain]
+    if not (options["factory"] or any(pytorch)):
+        plain = [replace(source, output=options["output"]) for source in plain]
+    sources = [d if own else p for d, p, own in zip(described, plain, pytorch, strict=True)]
+    if options["factory"] and all(source.factory is None for source in sources):
+        sources.insert(0, source_from([], options))
+    return sources
 
 
 def destination_options(kind: Format) -> Callable[[Function], Function]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +14,14 @@ from rich.table import Column, Table
 from mgn_convert.parity.report import CandidateReport, Report
 from mgn_convert.pipeline import Conversion
 
+if TYPE_CHECKING:
+    from mgn_convert.parity.drift import Drift
+    from mgn_convert.parity.retrieval import Scores
+    from mgn_convert.parity.retrieval_check import RetrievalReport
+
 WORST_LAYERS = 10
+SCORE_HEADINGS = ("rank-1", "rank-5", "rank-10", "mAP", "mINP")
+DRIFT_HEADINGS = ("cosine", "other first", "top 10 kept")
 
 
 @contextmanager
@@ -26,9 +34,10 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr; yields advance(done, total)."""
+    """A bar on stderr, nothing where there is no terminal; yields advance(done, total)."""
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -63,9 +72,60 @@ def show_report(report: Report) -> None:
     console.print(table)
     for c in report.candidates:
         _show_faults(console, c, report.tolerance)
-    console.print(
-        f"{_mark(report.passed)}: tolerance {report.tolerance:g}; {report.max_error:.2e} would have passed"
+    if report.retrieval is not None:
+        _show_retrieval(console, report.retrieval)
+    mark, found = _mark(report.numbers_passed), report.retrieval
+    console.print(f"{mark}: tolerance {report.tolerance:g}; {report.max_error:.2e} would have passed")
+    if found is not None:
+        console.print(f"{_mark(found.passed)}: who is found, within {100 * found.check.tolerance:g} points")
+
+
+def _show_retrieval(console: Console, found: RetrievalReport) -> None:
+    """Scores of the reference, of every candidate, and why one fails."""
+    check, scores = found.check, found.reference_scores
+    extras = ["with mirror images"] if found.flip else []
+    extras += ["re-ranked"] if check.settings.reranking else []
+    counts = f"{scores.queries} queries in {len(check.dataset.gallery)} gallery pictures"
+    title = ", ".join([f"who is found: {check.dataset.name}, {counts}", *extras])
+    table = Table(title=escape(title), title_justify="left")
+    for heading in ("network", "engine"):
+        table.add_column(heading, overflow="fold")
+    for heading in (*SCORE_HEADINGS, *DRIFT_HEADINGS, "verdict"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        escape(found.reference), found.reference_engine, *score_cells(scores), *drift_cells(None), ""
     )
+    for row in found.rows:
+        cells = score_cells(row.scores, scores) + drift_cells(row.drift)
+        table.add_row(escape(row.name), row.engine, *cells, _mark(not found.faults(row)))
+    console.print(table)
+    for row in found.rows:
+        for fault in found.faults(row):
+            console.print(escape(f"{row.name}: {fault}"))
+
+
+def score_cells(scores: Scores | None, reference: Scores | None = None) -> list[str]:
+    """What stands under SCORE_HEADINGS: percent, and below the drift in points where there is a reference."""
+    from mgn_convert.parity.drift import figures, score_drift
+
+    if scores is None:
+        return ["-"] * len(SCORE_HEADINGS)
+    cells = [f"{100 * value:.2f}" for value in figures(scores).values()]
+    if reference is None:
+        return cells
+    moved = score_drift(reference, scores).values()
+    return [f"{cell}\n{round(100 * by, 2) + 0.0:+.2f}" for cell, by in zip(cells, moved, strict=True)]
+
+
+def drift_cells(drift: Drift | None) -> list[str]:
+    """What stands under DRIFT_HEADINGS.
+
+    The lowest cosine of two embeddings of one picture; how many queries find another picture first; which
+    share of a query's ten nearest pictures stay among them, the mean in percent.
+    """
+    if drift is None:
+        return [""] * len(DRIFT_HEADINGS)
+    return [f"{drift.cosine_min:.6f}", str(len(drift.flips)), f"{100 * drift.overlap_mean:.2f}"]
 
 
 def _show_faults(console: Console, c: CandidateReport, tolerance: float) -> None:

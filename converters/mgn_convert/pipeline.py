@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgn_convert.architecture import architectures
+from mgn_convert.embed import preprocessing_of
 from mgn_convert.errors import ParityError, UsageError
 from mgn_convert.files import staged
 from mgn_convert.formats import Format, Source, Written, complete, format_of, formats
@@ -22,7 +23,7 @@ from mgn_convert.manifest import (
 )
 from mgn_convert.packaging import Clients, Packaging, Wishes, in_order
 from mgn_convert.parity.report import Report
-from mgn_convert.parity.verify import preprocessing_of, verify_sources
+from mgn_convert.parity.verify import verify_sources
 from mgn_convert.passes.constants import fold_constants
 from mgn_convert.passes.fold import fold_batch_norm as fold
 from mgn_convert.passes.legalize import Target, legalize

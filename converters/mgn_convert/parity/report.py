@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mgn_convert.parity.metrics import is_exact
+
+if TYPE_CHECKING:
+    from mgn_convert.parity.retrieval_check import RetrievalReport
 
 SCHEMA = "mgn-convert/report/1"
 
@@ -110,13 +113,17 @@ class CandidateReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole verification; max_error is the tolerance that would have passed."""
+    """A whole verification; max_error is the tolerance that would have passed.
+
+    retrieval: who is found, where that was asked for.
+    """
 
     reference: str
     reference_engine: str
     tolerance: float
     candidates: tuple[CandidateReport, ...]
     require_exact: bool = False
+    retrieval: RetrievalReport | None = None
 
     @property
     def max_error(self) -> float:
@@ -131,12 +138,17 @@ class Report:
         return max(c.reference_own_error for c in self.candidates)
 
     @property
-    def passed(self) -> bool:
+    def numbers_passed(self) -> bool:
+        """Whether every candidate's outputs pass, whoever is found with them."""
         return all(c.passed and (c.exact or not self.require_exact) for c in self.candidates)
+
+    @property
+    def passed(self) -> bool:
+        return self.numbers_passed and (self.retrieval is None or self.retrieval.passed)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, as schemas/report.schema.json describes; infinities and NaN become null."""
-        return {
+        content = {
             "schema": SCHEMA,
             "verdict": _verdict(self.passed),
             "tolerance": self.tolerance,
@@ -149,6 +161,9 @@ class Report:
             },
             "candidates": [_candidate(c, self.tolerance) for c in self.candidates],
         }
+        if self.retrieval is not None:
+            content["retrieval"] = self.retrieval.to_json()
+        return content
 
 
 def _candidate(c: CandidateReport, tolerance: float) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgn_convert.embed import embedder_of, preprocessing_of
 from mgn_convert.errors import ParityError, UsageError
-from mgn_convert.formats import Runner, Source, complete, format_of
-from mgn_convert.graph.types import Array, Graph, Shape
+from mgn_convert.formats import Runner, Source, format_of
+from mgn_convert.graph.types import Array, Graph
 from mgn_convert.manifest import find_manifest
 from mgn_convert.packaging import Processing
 from mgn_convert.parity.inputs import input_batches, picture_batches
@@ -21,6 +22,9 @@ from mgn_convert.parity.metrics import changed_neighbours, compare
 from mgn_convert.parity.report import CandidateReport, InputRow, LayerRow, Report
 from mgn_convert.parity.selection import chosen_from, flips
 from mgn_convert.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from mgn_convert.parity.retrieval_check import RetrievalCheck, RetrievalReport
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,14 @@ def verify_sources(
     exact: bool = False,
     seed: int = 0,
     labels: Mapping[Path, str] | None = None,
+    retrieval: RetrievalCheck | None = None,
     progress: Progress = lambda text: None,
 ) -> Report:
     """Compare every candidate with the reference, both in their real engines, and both with the float64 run.
 
     exact: also demand an error against float64 of at most twice the reference engine's own, plus 1e-6.
     layers: also compare every mapped layer. labels: what to call files that are not in their place yet.
+    retrieval: also compare who is found; a margin between two pictures below `tolerance` is noise.
     Raises UsageError for networks of different input shape, MissingEngineError without an engine.
     """
     if not candidates:
@@ -73,27 +79,25 @@ def verify_sources(
         reports = [
             _judge(measured[stage.runner.processing], stage, tolerance, layers, progress) for stage in others
         ]
-        return Report(first.label, first.runner.engine, tolerance, tuple(reports), exact)
+        found = _who_is_found(retrieval, stages, preprocessing, tolerance, progress) if retrieval else None
+        return Report(first.label, first.runner.engine, tolerance, tuple(reports), exact, found)
 
 
-def preprocessing_of(sources: Sequence[Source], shape: Shape) -> Preprocessing | None:
-    """The first preprocessing that a source's file, a manifest beside it or its architecture records.
+def _who_is_found(
+    check: RetrievalCheck,
+    stages: Sequence[Stage],
+    preprocessing: Preprocessing | None,
+    noise: float,
+    progress: Progress,
+) -> RetrievalReport:
+    from mgn_convert.parity.retrieval_check import check_retrieval
 
-    An architecture's is for the size that it has by default; `shape` (C, H, W) is the network's own.
-    """
-    from mgn_convert.architecture import architecture
-
-    for source in map(complete, sources):
-        found = source.preprocessing
-        if found is None and source.path is not None:
-            manifest, _ = find_manifest(source.path, format_of(source).name)
-            if manifest is not None and manifest.preprocessing is not None:
-                return manifest.preprocessing
-        if found is None and source.architecture is not None:
-            found = architecture(source.architecture).preprocessing
-        if found is not None:
-            return replace(found, height=shape[1], width=shape[2])
-    return None
+    embedders = []
+    for stage in stages:
+        made = embedder_of(stage.source, stage.runner, preprocessing)
+        preprocessing = preprocessing or made.preprocessing
+        embedders.append(replace(made, name=stage.label))
+    return check_retrieval(check, embedders, noise, progress)
 
 
 class _Reference:

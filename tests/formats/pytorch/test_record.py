@@ -8,10 +8,10 @@ import torch
 
 import mgn_convert
 from mgn_convert.architecture import architecture
+from mgn_convert.embed import preprocessing_of
 from mgn_convert.errors import FileFormatError, UsageError
 from mgn_convert.formats import Source, complete
 from mgn_convert.manifest import Manifest
-from mgn_convert.parity.verify import preprocessing_of
 
 BILINEAR = replace(architecture("mgn").preprocessing, height=96, width=32, resize="bilinear")
 
@@ -19,7 +19,7 @@ BILINEAR = replace(architecture("mgn").preprocessing, height=96, width=32, resiz
 @pytest.fixture(scope="module")
 def weights():
     torch.manual_seed(0)
-    return architecture("mgn").build(pool="avg", input_size="96x32", features=8).eval()
+    return architecture("mgn").build(pool="avg", input_size="96x32", depth=18, width=16, features=8).eval()
 
 
 @pytest.fixture

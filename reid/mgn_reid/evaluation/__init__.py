@@ -1,0 +1,1 @@
+"""Scores of networks on data sets, in every form that a network has."""
