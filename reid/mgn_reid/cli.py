@@ -32,3 +32,7 @@ def main() -> None:
 
     Exit codes: 0 pass, 1 failed, 2 usage, 3 unsupported model, 4 unreadable file, 5 missing engine.
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ import click
 
 @click.command("make-dataset")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--identities", default=64, show_default=True, help="People to train on.")
+@click.option("--identities", default=128, show_default=True, help="People to train on.")
 @click.option("--test-identities", default=32, show_default=True, help="Other people, for query and gallery.")
 @click.option("--cameras", default=4, show_default=True, help="Cameras; each sees everybody.")
 @click.option("--pictures", default=4, show_default=True, help="Pictures of each person by each camera.")

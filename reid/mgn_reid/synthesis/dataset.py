@@ -39,7 +39,7 @@ class _Shot(NamedTuple):
 def make_dataset(
     folder: Path,
     *,
-    identities: int = 64,
+    identities: int = 128,
     test_identities: int = 32,
     cameras: int = 4,
     pictures: int = 4,

@@ -1,0 +1,1 @@
+"""From the pictures of a data set to the batches of a training."""
