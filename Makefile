@@ -25,6 +25,8 @@ lint: $(VENV)/.ready
 # Time and memory against plain file operations; prints tables, asserts nothing.
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/train.py
 
 # The constraints pin every version, torch's CPU build among them.
 $(VENV)/.ready: pyproject.toml constraints.txt

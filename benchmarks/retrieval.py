@@ -194,7 +194,7 @@ def main(runs: int, plain_reranking: bool, chosen: str | None, size: str | None)
         shares = (f"{100 * told[key]:.2f}" for key in ("mean_ap", "mean_inp"))
         first = f"{100 * told['cmc'][0]:.2f}"
         table.add_row(place, name, f"{seconds:.2f}", f"{peak:.0f}", f"{beside:.0f}", first, *shares)
-    Console().print(table)
+    Console(width=120).print(table)
     for (place, name), told in scores.items():
         if (place, f"plain {name}") in scores:
             check(told, scores[place, f"plain {name}"])

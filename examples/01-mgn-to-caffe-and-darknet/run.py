@@ -21,18 +21,19 @@ from mgn_reid.models.mgn import ARCHITECTURE
 PICTURES = Path(__file__).parent / "images"
 
 
-def make_checkpoint(path: Path) -> None:
+def make_checkpoint(path: Path, depth: int = 50) -> None:
     """An MGN with seeded weights and calibrated batch norms, saved as an ordinary state_dict.
 
+    depth: layers of its ResNet, 50 or 18.
     The last gamma of each residual block is small, as training leaves it; with gammas of one, a network this
     deep is chaotic, and rounding errors grow a hundredfold on their way through it.
     """
     torch.manual_seed(0)
-    network = ARCHITECTURE.build(pool="max")
+    network = ARCHITECTURE.build(pool="max", depth=depth)
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the running statistics become plain averages
-            if name.endswith("bn3"):
+            if name.endswith("bn3" if depth == 50 else "bn2"):
                 torch.nn.init.constant_(module.weight, 0.1)
     pictures = torch.from_numpy(ARCHITECTURE.preprocessing.tensors(find_images(PICTURES)))
     blurs = torch.nn.functional.interpolate(torch.randn(6, 3, 12, 4), pictures.shape[2:], mode="bilinear")

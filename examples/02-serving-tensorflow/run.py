@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "mgn.pth"
     print("making a checkpoint ...")
-    runpy.run_path(str(FIRST / "run.py"))["make_checkpoint"](checkpoint)
+    runpy.run_path(str(FIRST / "run.py"))["make_checkpoint"](checkpoint, depth=18)
 
     pytorch = dict(architecture="mgn", options={"pool": "max"})
     print("PyTorch -> frozen graph, PyTorch -> SavedModel ...")  # both are verified together, below

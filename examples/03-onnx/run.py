@@ -35,7 +35,7 @@ def main(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "mgn.pth"
     print("making a checkpoint ...")
-    runpy.run_path(str(FIRST / "run.py"))["make_checkpoint"](checkpoint)
+    runpy.run_path(str(FIRST / "run.py"))["make_checkpoint"](checkpoint, depth=18)
 
     pytorch = dict(architecture="mgn", options={"pool": "max"})
     print("PyTorch -> ONNX, twice ...")  # all are verified together, below
