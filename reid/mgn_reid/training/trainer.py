@@ -10,8 +10,7 @@ from typing import Any
 import torch
 import yaml
 
-from mgn_convert.datasets import read_dataset
-from mgn_convert.datasets.types import Dataset
+from mgn_convert.datasets import Dataset, concerns, differences, read_dataset
 from mgn_convert.errors import MgnConvertError, UsageError
 from mgn_convert.files import write_text
 from mgn_reid.data.pictures import People
@@ -138,9 +137,8 @@ def _introduce(log: Log, config: Config, dataset: Dataset, people: People, proce
         f" {len(dataset.train)} pictures; batches of {config.data.identities} x {config.data.pictures};"
         f" {processes.size} x {processes.device.type}"
     )
-    alone = sum(len(pictures) == 1 for pictures in people.pictures)
-    if alone:
-        log.line(f"people with one picture, which their batches repeat: {alone}")
+    for line in (*differences(dataset), *concerns(dataset)):
+        log.line(f"note: {line}")
     if not (dataset.query and dataset.gallery):
         log.line("there are no scores on the way: the data set has no query and gallery pictures")
 

@@ -218,7 +218,7 @@ def test_people_with_one_picture_are_told_and_repeated(small, people, tmp_path):
         path.unlink()
     train(small(f"data.folder={folder}", "epochs=1"), tmp_path / "out")
     text = (tmp_path / "out" / "train.log").read_text()
-    assert "people with one picture, which their batches repeat: 1" in text
+    assert "note: train has a single picture of 1 people: 1" in text
 
 
 def test_unreadable_pictures_stop_or_are_left_out_by_name(small, people, tmp_path):
