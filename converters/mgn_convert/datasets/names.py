@@ -12,7 +12,7 @@ from mgn_convert.preprocess import IMAGE_SUFFIXES
 
 JUNK = -1
 RULE = "names are IDENTITY_cCAMERA..., as 0002_c1s1_000451_03.jpg"
-_MARKET = re.compile(r"(-?\d+)_c(\d+)")
+_MARKET = re.compile(r"(-?\d{1,9})_c(\d{1,9})(?!\d)")
 _SHOWN = 3
 
 

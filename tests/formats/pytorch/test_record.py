@@ -65,9 +65,7 @@ def test_the_user_has_the_last_word(save):
 
 @pytest.mark.parametrize("record", ["resnet50", {"arch": "mgn"}, None, 7])
 def test_what_is_no_record_of_ours_is_no_record(save, record):
-    with pytest.raises(
-        UsageError, match="look like the keys of --arch mgn"
-    ):
+    with pytest.raises(UsageError, match="look like the keys of --arch mgn"):
         mgn_convert.read(save(record))
 
 
