@@ -211,3 +211,10 @@ def test_labels_are_what_a_name_tells(name, labels):
     identities, cameras = labels_of([name])
     assert (identities.tolist(), cameras.tolist()) == ([labels[0]], [labels[1]])
     assert identities.dtype == cameras.dtype == np.int64
+
+
+def test_a_gpu_that_is_not_there_is_refused(folder, extract, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result, made = extract(folder / "small.onnx", folder / "data" / "query", "--device", "cuda")
+    assert (result.exit_code, made) == (5, None)
+    assert "PyTorch sees no CUDA device" in result.output

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mgn_convert.cli_options import source_options, sources_from
+from mgn_reid.evaluation.device import device_option
 
 PATH = click.Path(path_type=Path)
 
@@ -42,13 +43,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True)
 @click.option("--batch", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that are no pictures, with a warning each.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="For PyTorch networks; the others run on the CPU.",
-)
+@device_option
 @click.option("--json", "json_file", type=PATH, help="Write the scores here.")
 def command(
     models: tuple[Path, ...],

@@ -7,10 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import click
+
 from mgn_convert.embed import Embedder, open_embedder
 from mgn_convert.errors import MissingEngineError, UsageError
 from mgn_convert.formats import Source, format_of
 from mgn_convert.graph.types import Array
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="For PyTorch networks; the others run on the CPU.",
+)
 
 
 def chosen_device(name: str) -> str:

@@ -12,6 +12,7 @@ import click
 from mgn_convert.cli_options import source_from, source_options
 from mgn_convert.errors import UsageError
 from mgn_convert.formats import main_file
+from mgn_reid.evaluation.device import chosen_device, device_option
 
 if TYPE_CHECKING:
     from mgn_reid.matching.features import Features
@@ -33,6 +34,7 @@ def network_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--batch", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time."
             ),
             click.option("--skip-bad", is_flag=True, help="Leave out unreadable pictures, with a warning."),
+            device_option,
         )
     ):
         function = option(function)
@@ -43,17 +45,18 @@ def network_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def opened(model: Path | None, options: dict[str, Any]) -> Iterator[Embedding]:
     """The network that `model` and the options of `network_options` describe; without one where it is None.
 
-    Raises UsageError for a file that is not there.
+    Raises UsageError for a file that is not there, MissingEngineError for cuda where there is none.
     """
     from mgn_reid.matching.network import open_network
 
     chosen = {key: options.pop(key) for key in _EMBEDDING}
+    device = options.pop("device")
     if model is None:
         yield Embedding(None, chosen)
         return
     if not model.exists():
         raise UsageError(f"there is no file {model}")
-    with open_network(source_from([main_file(model)], options)) as network:
+    with open_network(source_from([main_file(model)], options), chosen_device(device)) as network:
         yield Embedding(network, chosen)
 
 

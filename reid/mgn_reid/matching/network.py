@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from mgn_convert.datasets import identity_and_camera
-from mgn_convert.embed import Advance, Embedder, EmbeddingError, embed_files, open_embedder, unseen
+from mgn_convert.embed import Advance, Embedder, EmbeddingError, embed_files, unseen
 from mgn_convert.errors import UsageError
 from mgn_convert.formats import Source, complete, format_of, with_companion
 from mgn_convert.graph.types import Array
 from mgn_convert.preprocess import find_images
+from mgn_reid.evaluation.device import open_on
 from mgn_reid.matching.features import UNKNOWN, Features, Record
 
 
@@ -66,9 +67,12 @@ class Network:
 
 
 @contextmanager
-def open_network(source: Source) -> Iterator[Network]:
-    """Any runnable model in its engine. Raises UsageError unless it makes one embedding a picture."""
-    with open_embedder(source) as embedder:
+def open_network(source: Source, device: str = "cpu") -> Iterator[Network]:
+    """Any runnable model in its engine; PyTorch's on `device`.
+
+    Raises UsageError unless it makes one embedding a picture.
+    """
+    with open_on(source, device) as embedder:
         yield Network(embedder, digest(source), _description(complete(source)))
 
 
