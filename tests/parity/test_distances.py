@@ -109,5 +109,5 @@ def test_vectors_may_be_long_or_short():
 
 
 def test_none_nearest_is_refused():
-    with pytest.raises(UsageError, match="There are no 0 nearest pictures"):
+    with pytest.raises(UsageError, match="there are no 0 nearest pictures"):
         nearest(*pair(), 0)

@@ -208,11 +208,11 @@ NOBODY, SOME = Labels([], []), Labels([1, 2], [0, 0])
 @pytest.mark.parametrize(
     ("query", "gallery", "query_labels", "gallery_labels", "message"),
     [
-        (np.ones((0, 3)), np.ones((2, 3)), NOBODY, SOME, "The query is empty"),
-        (np.ones((2, 3)), np.ones((0, 3)), SOME, NOBODY, "The gallery is empty"),
-        (np.ones((2, 3)), np.ones((2, 3)), SOME, SOME, "No query has a picture to be found"),
-        (np.ones((3, 3)), np.ones((2, 3)), SOME, SOME, "Embeddings and labels of the query do not belong"),
-        (np.ones((2, 3)), np.ones((3, 3)), SOME, SOME, "Embeddings and labels of the gallery do not belong"),
+        (np.ones((0, 3)), np.ones((2, 3)), NOBODY, SOME, "the query is empty"),
+        (np.ones((2, 3)), np.ones((0, 3)), SOME, NOBODY, "the gallery is empty"),
+        (np.ones((2, 3)), np.ones((2, 3)), SOME, SOME, "no query has a picture to be found"),
+        (np.ones((3, 3)), np.ones((2, 3)), SOME, SOME, "embeddings and labels of the query do not belong"),
+        (np.ones((2, 3)), np.ones((3, 3)), SOME, SOME, "embeddings and labels of the gallery do not belong"),
         (np.ones((2, 3)), np.full((2, 3), np.nan), SOME, SOME, "2 of 2 gallery embeddings hold NaN or Inf"),
     ],
 )

@@ -48,7 +48,7 @@ class Vectors:
             rows = np.ascontiguousarray(embeddings, dtype=np.float32)
         if rows.ndim != 2 or not rows.size:
             raise UsageError(
-                f"There are no {name} embeddings to compare",
+                f"there are no {name} embeddings to compare",
                 because="embeddings are N vectors of D numbers, one per picture",
                 got=f"an array of shape {list(rows.shape)}",
             )
@@ -90,7 +90,7 @@ def vectors(query: Any, gallery: Any) -> tuple[Vectors, Vectors]:
     widths = [v.rows.shape[1] for v in found]
     if widths[0] != widths[1]:
         raise UsageError(
-            "Query and gallery embeddings are of different networks",
+            "query and gallery embeddings are of different networks",
             because="they are compared number by number",
             got=f"{widths[0]} numbers per query, {widths[1]} per picture of the gallery",
         )
@@ -168,7 +168,7 @@ def nearest(query: Any, gallery: Any, k: int, metric: Metric = "cosine") -> tupl
     is returned whole. Every distance is computed. UsageError as in `vectors`.
     """
     if k < 1:
-        raise UsageError(f"There are no {k} nearest pictures", because="k is 1 or more")
+        raise UsageError(f"there are no {k} nearest pictures", because="k is 1 or more")
     distances = VectorDistances(*vectors(query, gallery), metric)
     queries, pictures = distances.shape
     k = min(k, pictures)

@@ -27,7 +27,7 @@ class Expansion:
     def __post_init__(self) -> None:
         if self.k < 1 or self.rounds < 1 or not self.alpha >= 0:
             raise UsageError(
-                "Queries cannot be expanded with these numbers",
+                "queries cannot be expanded with these numbers",
                 because="k and rounds are 1 or more, alpha is 0 or more",
                 got=f"k {self.k}, alpha {self.alpha}, rounds {self.rounds}",
             )

@@ -42,7 +42,7 @@ class Reranking:
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or not 0 <= self.weight <= 1:
             raise UsageError(
-                "Re-ranking cannot be done with these numbers",
+                "re-ranking cannot be done with these numbers",
                 because="k1 and k2 are 1 or more, the weight is from 0 to 1",
                 got=f"k1 {self.k1}, k2 {self.k2}, weight {self.weight}",
             )

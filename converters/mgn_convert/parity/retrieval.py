@@ -65,7 +65,7 @@ class Labels:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.int64))
         if self.identities.ndim != 1 or self.identities.shape != self.cameras.shape:
             raise UsageError(
-                "Identities and cameras do not belong together",
+                "identities and cameras do not belong together",
                 because="every picture has one of each",
                 got=f"shapes {list(self.identities.shape)} and {list(self.cameras.shape)}",
             )
@@ -99,7 +99,7 @@ class Scores:
         """CMC at rank k = 1, 2, ... UsageError where k is beyond max_rank."""
         if not 1 <= k <= len(self.cmc):
             raise UsageError(
-                f"There is no score of rank {k}", because=f"ranks 1 to {len(self.cmc)} were counted"
+                f"there is no score of rank {k}", because=f"ranks 1 to {len(self.cmc)} were counted"
             )
         return float(self.cmc[k - 1])
 
@@ -136,7 +136,7 @@ class Settings:
         _check_counts(self.max_rank, self.trials)
         if self.metric != "cosine" and (self.reranking or self.expansion):
             raise UsageError(
-                f"Re-ranking and query expansion do not go with the {self.metric} distance",
+                f"re-ranking and query expansion do not go with the {self.metric} distance",
                 because="they are defined on vectors of length 1",
                 remedy="the cosine distance, which ranks such vectors as the Euclidean does",
             )
@@ -144,7 +144,7 @@ class Settings:
 
 def _check_choice(what: str, got: str, known: tuple[str, ...]) -> None:
     if got not in known:
-        raise UsageError(f"There is no {what} {got!r}", remedy=", ".join(known))
+        raise UsageError(f"there is no {what} {got!r}", remedy=", ".join(known))
 
 
 def _check_counts(max_rank: int, trials: int) -> None:
@@ -210,7 +210,7 @@ def score(
         over_rows(count, len(block), STEP)
     if not tally.counted.any():
         raise UsageError(
-            "No query has a picture to be found",
+            "no query has a picture to be found",
             because="a right picture shows the query's identity from another camera",
             got=f"{len(query_labels)} queries, {len(gallery_labels)} pictures in the gallery",
         )
@@ -271,11 +271,11 @@ def _check(shape: tuple[int, int], query_labels: Labels, gallery_labels: Labels)
     for name, count, labels in zip(("query", "gallery"), shape, (query_labels, gallery_labels), strict=True):
         if not count and not len(labels):
             raise UsageError(
-                f"The {name} is empty", because="scores need pictures to look for, and where to look"
+                f"the {name} is empty", because="scores need pictures to look for, and where to look"
             )
         if count != len(labels):
             raise UsageError(
-                f"Embeddings and labels of the {name} do not belong together",
+                f"embeddings and labels of the {name} do not belong together",
                 because="every picture has one embedding and one label",
                 got=f"{count} embeddings, {len(labels)} labels",
             )
