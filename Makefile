@@ -5,15 +5,17 @@ BIN = $(VENV)/bin
 # One worker per core; each worker's libraries share the cores, so they get one thread.
 WORKERS ?= auto
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz valgrind clean
 
 # The main job on the example network: PyTorch -> Caffe -> Darknet, verified, with a table at the end.
 demo: $(VENV)/.ready
 	$(BIN)/python examples/01-mgn-to-caffe-and-darknet/run.py
 
-# Static checks, then every test. The Darknet engine is built once, before the workers would all wait for it.
+# Static checks, then every test. The Darknet engine is built first, with each library that it can convolve with,
+# before the workers would all wait for it.
 test: lint
-	$(BIN)/mgn-convert darknet build
+	$(BIN)/python -c "from mgn_convert.formats.darknet.build import library; \
+	  [library(name) for name in ('onednn', 'openblas', 'builtin')]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # Style, imports and types.
@@ -27,6 +29,17 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/darknet
+
+# Looks for faults of the Darknet engine: known inputs under sanitizers, then new ones for FUZZ_SECONDS.
+FUZZ_SECONDS ?= 120
+fuzz: $(VENV)/.ready
+	$(BIN)/python darknet_patch/fuzz/fuzz.py replay
+	$(BIN)/python darknet_patch/fuzz/fuzz.py fuzz --seconds $(FUZZ_SECONDS)
+
+# The known inputs under valgrind, which takes minutes.
+valgrind: $(VENV)/.ready
+	$(BIN)/python darknet_patch/fuzz/fuzz.py valgrind
 
 # The constraints pin every version, torch's CPU build among them.
 $(VENV)/.ready: pyproject.toml constraints.txt

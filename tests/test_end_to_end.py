@@ -28,10 +28,11 @@ def converted(tmp_path_factory) -> Path:
 
 def test_every_stage_is_exact(converted):
     files = [converted / f"small{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
-    report = mgn_convert.verify(REFERENCE, *files, exact=True, layers=True)
+    plain = Source(converted / "small.cfg", engine="darknet-plain")
+    report = mgn_convert.verify(REFERENCE, *files, plain, exact=True, layers=True)
     assert report.passed
-    caffe, darknet, onnx, tensorflow = report.candidates
-    engines = ("opencv", "darknet", "onnxruntime", "tensorflow")
+    caffe, darknet, onnx, tensorflow, _ = report.candidates
+    engines = ("opencv", "darknet", "onnxruntime", "tensorflow", "darknet-plain")
     assert tuple(c.engine for c in report.candidates) == engines
     assert len(caffe.layers) > len(darknet.layers) > 15
     assert len(onnx.layers) == len(tensorflow.layers) == len(mgn_convert.read(REFERENCE).nodes)

@@ -12,6 +12,7 @@ from mgn_convert.cli_options import (
     ErrorGroup,
     destination_options,
     grouped_files,
+    run_options,
     source_from,
     source_options,
     sources_from,
@@ -126,7 +127,7 @@ def _convert_command(name: str, reader: str, writer: str) -> click.Command:
 @main.command()
 @click.argument("models", nargs=-1, required=True, type=PATH)
 @source_options
-@click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
+@run_options
 @click.option("--tol", default=1e-4, show_default=True, help="Largest error that passes.")
 @click.option("--layers", is_flag=True, help="Compare every layer and name the first one at fault.")
 @click.option("--exact", is_flag=True, help="Demand an error like PyTorch's own against float64.")
@@ -213,7 +214,7 @@ def _retrieval_check(options: dict[str, Any]) -> RetrievalCheck | None:
 @click.argument("model", type=PATH)
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @source_options
-@click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
+@run_options
 @click.option("-o", "--embeddings", "target", type=PATH, required=True, help="The .npy file to write.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures at a time.")
 @click.option("--flip", is_flag=True, help="Add the embedding of the mirror image; to unit length.")
@@ -264,11 +265,20 @@ def darknet() -> None:
 @click.option(
     "--source", type=click.Path(path_type=Path, file_okay=False), help="Upstream checkout to build from."
 )
-def darknet_build(source: Path | None) -> None:
+@click.option(
+    "--convolutions",
+    type=click.Choice(["auto", "onednn", "openblas", "builtin"]),
+    help="Library that convolves, from now on; auto: oneDNN if installed, else OpenBLAS, else builtin.",
+)
+def darknet_build(source: Path | None, convolutions: str | None) -> None:
     """Build the patched engine into the user's cache, from Debian's source package or a checkout."""
     from mgn_convert.formats.darknet.build import build
+    from mgn_convert.formats.darknet.convolutions import choose, remember
 
-    click.echo(str(build(source)))
+    path = build(source, convolutions)
+    if convolutions:
+        remember(convolutions)
+    click.echo(f"{path}  convolutions by {choose(convolutions).label}")
 
 
 if __name__ == "__main__":

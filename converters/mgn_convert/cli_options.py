@@ -56,8 +56,27 @@ def source_options(function: Function) -> Function:
             click.option(
                 "--trust-pickle", is_flag=True, help="Run the code inside a pickled checkpoint. Dangerous."
             ),
-            click.option("--engine", metavar="NAME", help="Engine for Caffe: opencv (default) or pycaffe."),
+            click.option(
+                "--engine",
+                metavar="NAME",
+                help="Engine for Caffe: opencv (default) or pycaffe; for Darknet: darknet (default), which "
+                "prepares the network for inference, or darknet-plain, its reference.",
+            ),
         )
+    ):
+        function = option(function)
+    return function
+
+
+def run_options(function: Function) -> Function:
+    """The options of running a model, which `source_from` takes too."""
+    for option in (
+        click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run."),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            help="Threads of a run, in Darknet and onnxruntime. Default: OMP_NUM_THREADS, else all cores.",
+        ),
     ):
         function = option(function)
     return function
@@ -91,6 +110,7 @@ def source_from(files: Sequence[Path], options: dict[str, Any]) -> Source:
         options["output"],
         options["trust_pickle"],
         options["engine"],
+        options.get("threads"),
         options.get("signature"),
     )
 
@@ -101,7 +121,10 @@ def sources_from(models: Sequence[Path], options: dict[str, Any]) -> list[Source
     A factory without a checkpoint is the first of them. Where none is PyTorch's, --output is for all.
     """
     described = [source_from(files, options) for files in grouped_files(models)]
-    plain = [Source(s.path, s.weights, engine=s.engine, signature=s.signature) for s in described]
+    plain = [
+        Source(s.path, s.weights, engine=s.engine, threads=s.threads, signature=s.signature)
+        for s in described
+    ]
     pytorch = [format_of(source).name == "pytorch" for source in plain]
     if not (options["factory"] or any(pytorch)):
         plain = [replace(source, output=options["output"]) for source in plain]

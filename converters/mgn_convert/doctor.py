@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from importlib import metadata, util
 
+from mgn_convert.errors import MgnConvertError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -42,8 +44,22 @@ def examine() -> list[Finding]:
         Finding(apt.name, apt.present, apt.detail, optional=True),
         Finding("tensorflow", tensorflow, extra, optional=True),
         Finding("darknet", built is not None, note, optional=True),
+        _convolution(),
         Finding("pycaffe", caffe, "--engine pycaffe" if caffe else "not installed; optional", optional=True),
     ]
+
+
+def _convolution() -> Finding:
+    """What the Darknet engine convolves with, and how it would be faster; present with a library for that."""
+    from mgn_convert.formats.darknet.convolutions import BUILTIN, choose, faster_than
+
+    try:
+        chosen = choose()
+    except MgnConvertError as error:
+        return Finding("convolution", False, f"{error.what}; {error.remedy}", optional=True)
+    faster = faster_than(chosen)
+    detail = f"{chosen.label}; faster: {faster}" if faster else chosen.label
+    return Finding("convolution", chosen != BUILTIN, detail, optional=True)
 
 
 def _distribution(name: str, distribution: str) -> Finding:

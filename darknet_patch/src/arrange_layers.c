@@ -1,7 +1,7 @@
 /* [reshape], [permute] and [concat]: values moved about. */
 #include <string.h>
 
-#include "layers.h"
+#include "last.h"
 
 static void forward_copy(layer l, network net)
 {
@@ -27,6 +27,7 @@ static void make_reshape(const struct dk_place *p, layer *l)
     }
     dk_set_shape(l, sizes[0], sizes[1], sizes[2]);
     l->forward = forward_copy;
+    if (sizes[0] == p->shape.c) l->dk->forward_last = forward_copy; /* the cells stay in order */
 }
 
 struct order {
@@ -60,24 +61,31 @@ static void make_permute(const struct dk_place *p, layer *l)
     l->forward = forward_permute;
 }
 
-struct concat {
-    int axis;
-    struct dk_run run; /* of the output; length counts its cells along the axis */
-};
+static void join(const layer *l, struct dk_run (*run_of)(dk_shape shape, int first, int last))
+{
+    int axis = *(const int *)l->dk->own;
+    struct dk_run run = run_of((dk_shape){l->out_c, l->out_h, l->out_w}, axis, axis);
+    size_t outer = (size_t)l->batch * run.outer, row = run.length * run.inner, begin = 0;
+    for (int i = 0; i < l->dk->source_count; i++) {
+        run = run_of(dk_shape_of(l->dk->net, l->dk->sources[i]), axis, axis);
+        size_t part = run.length * run.inner;
+        const float *from = dk_source(l, i);
+#pragma omp parallel for if (outer * part > DK_MANY && outer > 1)
+        for (size_t o = 0; o < outer; o++) memcpy(l->output + o * row + begin, from + o * part, part * sizeof(float));
+        begin += part;
+    }
+}
 
 static void forward_concat(layer l, network net)
 {
-    const struct concat *k = l.dk->own;
-    size_t outer = (size_t)l.batch * k->run.outer, row = k->run.length * k->run.inner, begin = 0;
     (void)net;
-    for (int i = 0; i < l.dk->source_count; i++) {
-        dk_shape shape = dk_shape_of(l.dk->net, l.dk->sources[i]);
-        struct dk_run run = dk_run_of(shape, k->axis, k->axis);
-        size_t part = run.length * run.inner;
-        const float *from = dk_source(&l, i);
-        for (size_t o = 0; o < outer; o++) memcpy(l.output + o * row + begin, from + o * part, part * sizeof(float));
-        begin += part;
-    }
+    join(&l, dk_run_of);
+}
+
+static void forward_concat_last(layer l, network net)
+{
+    (void)net;
+    join(&l, dk_run_last);
 }
 
 static void add_source(void *argument, int index)
@@ -87,8 +95,8 @@ static void add_source(void *argument, int index)
 
 static void make_concat(const struct dk_place *p, layer *l)
 {
-    struct concat *k = dk_own(l, sizeof *k);
-    k->axis = dk_axis(p->options, "axis");
+    int *axis = dk_own(l, sizeof *axis);
+    *axis = dk_axis(p->options, "axis");
     l->dk->source_count = 0; /* the layer before is one only if `layers` names it */
     dk_layer_list(p, "layers", add_source, l);
     int sizes[3];
@@ -97,18 +105,18 @@ static void make_concat(const struct dk_place *p, layer *l)
         dk_shape shape = dk_shape_of(p->net, l->dk->sources[i]);
         int found[3] = {shape.c, shape.h, shape.w};
         if (!i) memcpy(sizes, found, sizeof sizes);
-        length += found[k->axis];
-        found[k->axis] = sizes[k->axis];
+        length += found[*axis];
+        found[*axis] = sizes[*axis];
         if (memcmp(found, sizes, sizeof sizes)) {
             dk_fail(DK_BAD_CFG, "layer %d gives %dx%dx%d, which differs from layer %d not along %c alone",
-                    l->dk->sources[i], shape.c, shape.h, shape.w, l->dk->sources[0], "chw"[k->axis]);
+                    l->dk->sources[i], shape.c, shape.h, shape.w, l->dk->sources[0], "chw"[*axis]);
         }
     }
     dk_check_size("output", length, 1, 1, 1, 1);
-    sizes[k->axis] = (int)length;
+    sizes[*axis] = (int)length;
     dk_set_shape(l, sizes[0], sizes[1], sizes[2]);
-    k->run = dk_run_of((dk_shape){sizes[0], sizes[1], sizes[2]}, k->axis, k->axis);
     l->forward = forward_concat;
+    l->dk->forward_last = forward_concat_last;
 }
 
 #define SIZE WHOLE, -1, INT_MAX, NULL

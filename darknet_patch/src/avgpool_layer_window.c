@@ -1,4 +1,7 @@
 /* [avgpool] over windows. Without keys it is upstream's, over the whole map. */
+#include <string.h>
+
+#include "last.h"
 #include "window.h"
 
 struct average {
@@ -27,6 +30,12 @@ static double counted(const struct average *k, struct dk_axis axis, int i, int c
     return span.end - span.first;
 }
 
+static double divisor(const struct average *k, const layer *l, int i, int j)
+{
+    if (k->divisor) return k->divisor;
+    return counted(k, k->window.y, i, l->h) * counted(k, k->window.x, j, l->w);
+}
+
 static void forward_avgpool(layer l, network net)
 {
     const struct average *k = l.dk->own;
@@ -38,11 +47,41 @@ static void forward_avgpool(layer l, network net)
         float *out = l.output + (size_t)m * l.out_h * l.out_w;
         for (int i = 0; i < l.out_h; i++) {
             struct dk_span rows = dk_span_of(window->y, i, l.h);
-            double count = k->divisor ? k->divisor : counted(k, window->y, i, l.h);
             for (int j = 0; j < l.out_w; j++) {
                 double total = sum(map, l.w, rows, dk_span_of(window->x, j, l.w));
-                *out++ = (float)(total / (k->divisor ? count : count * counted(k, window->x, j, l.w)));
+                *out++ = (float)(total / divisor(k, &l, i, j));
             }
+        }
+    }
+}
+
+/* The sums of `count` channels, which begin at `map`. */
+static void sum_last(const layer *l, const float *map, struct dk_span rows, struct dk_span columns, int count,
+                     double *restrict totals)
+{
+    memset(totals, 0, (size_t)count * sizeof *totals);
+    for (int y = rows.first; y < rows.end; y++) {
+        for (int x = columns.first; x < columns.end; x++) {
+            const float *cell = map + ((size_t)y * (size_t)l->w + (size_t)x) * (size_t)l->c;
+            for (int c = 0; c < count; c++) totals[c] += cell[c];
+        }
+    }
+}
+
+static void forward_avgpool_last(layer l, network net)
+{
+    const struct average *k = l.dk->own;
+    int windows = l.out_h * l.out_w, chunks = dk_chunks(l.c);
+#pragma omp parallel for collapse(2) if (l.inputs > DK_MANY)
+    for (int i = 0; i < windows; i++) {
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            struct dk_span rows = dk_span_of(k->window.y, i / l.out_w, l.h);
+            struct dk_span columns = dk_span_of(k->window.x, i % l.out_w, l.w);
+            int first = chunk * DK_CHUNK, count = dk_chunk_count(l.c, chunk);
+            float *out = l.output + (size_t)i * (size_t)l.c + first;
+            double totals[DK_CHUNK], by = divisor(k, &l, i / l.out_w, i % l.out_w);
+            sum_last(&l, net.input + first, rows, columns, count, totals);
+            for (int c = 0; c < count; c++) out[c] = (float)(totals[c] / by);
         }
     }
 }
@@ -73,6 +112,7 @@ static void make_avgpool(const struct dk_place *p, layer *l)
     int out_w = dk_count_windows("width", k->window.x, l->w, dk_int(p->options, "overhang_w", 0));
     dk_set_shape(l, l->c, out_h, out_w);
     l->forward = forward_avgpool;
+    l->dk->forward_last = forward_avgpool_last;
 }
 
 static const struct dk_key keys[] = {

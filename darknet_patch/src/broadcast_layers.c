@@ -1,6 +1,10 @@
 /* [sum], [multiply], [divide] and [maximum]: the layer before (p) with the layer `from` (q), cell by cell, where
  * an axis of one cell on either side goes with every cell of the other. A NaN on either side stays one. */
-#include "layers.h"
+#include "broadcast.h"
+
+#include <string.h>
+
+#include "last.h"
 
 enum operation { SUM, MULTIPLY, DIVIDE, MAXIMUM };
 
@@ -22,13 +26,15 @@ static struct operand operand_of(dk_shape shape, dk_shape out)
 }
 
 #define EACH(value) \
-    for (int x = 0; x < count; x++) { \
-        float p = a[(size_t)x * k->p.cell], q = b[(size_t)x * k->q.cell]; \
+    for (size_t x = 0; x < count; x++) { \
+        float p = a[x * step_a], q = b[x * step_b]; \
         out[x] = value; \
     } \
     break
 
-static void combine(const struct pair *k, int count, const float *a, const float *b, float *out)
+static inline __attribute__((always_inline)) void each(const struct pair *k, size_t count, const float *a,
+                                                       size_t step_a, const float *b, size_t step_b,
+                                                       float *restrict out)
 {
     switch (k->operation) {
     case SUM:
@@ -40,6 +46,15 @@ static void combine(const struct pair *k, int count, const float *a, const float
     case MAXIMUM:
         EACH(p > q || p != p ? p : q);
     }
+}
+
+/* Each step is 0 or 1; known ones let gcc make vectors of the loops. */
+static void combine(const struct pair *k, size_t count, const float *a, size_t step_a, const float *b, size_t step_b,
+                    float *out)
+{
+    if (step_a && step_b) each(k, count, a, 1, b, 1, out);
+    else if (step_a) each(k, count, a, 1, b, 0, out);
+    else each(k, count, a, 0, b, step_b, out);
 }
 
 static void forward_pair(layer l, network net)
@@ -54,8 +69,32 @@ static void forward_pair(layer l, network net)
         const float *b = other + image * k->q.image + channel * k->q.channel;
         float *out = l.output + (size_t)m * l.out_h * l.out_w;
         for (int y = 0; y < l.out_h; y++) {
-            combine(k, l.out_w, a + (size_t)y * k->p.row, b + (size_t)y * k->q.row, out + (size_t)y * l.out_w);
+            combine(k, (size_t)l.out_w, a + (size_t)y * k->p.row, k->p.cell, b + (size_t)y * k->q.row, k->q.cell,
+                    out + (size_t)y * l.out_w);
         }
+    }
+}
+
+static struct operand operand_last(dk_shape shape, dk_shape out)
+{
+    size_t channel = 1, cell = (size_t)shape.c, row = cell * (size_t)shape.w;
+    return (struct operand){0, shape.c == out.c ? channel : 0, shape.h == out.h ? row : 0,
+                            shape.w == out.w ? cell : 0};
+}
+
+static void forward_pair_last(layer l, network net)
+{
+    const struct pair *k = l.dk->own;
+    dk_shape out = {l.out_c, l.out_h, l.out_w};
+    struct operand p = operand_last((dk_shape){l.c, l.h, l.w}, out);
+    struct operand q = operand_last(dk_shape_of(l.dk->net, l.dk->sources[1]), out);
+    const float *other = dk_source(&l, 1);
+    int cells = l.out_h * l.out_w;
+#pragma omp parallel for if (l.outputs > DK_MANY)
+    for (int i = 0; i < cells; i++) {
+        size_t y = (size_t)(i / l.out_w), x = (size_t)(i % l.out_w);
+        combine(k, (size_t)l.out_c, net.input + y * p.row + x * p.cell, p.channel, other + y * q.row + x * q.cell,
+                q.channel, l.output + (size_t)i * (size_t)l.out_c);
     }
 }
 
@@ -81,6 +120,14 @@ static void make_pair(const struct dk_place *p, layer *l, enum operation operati
     k->p = operand_of(a, (dk_shape){c, h, w});
     k->q = operand_of(b, (dk_shape){c, h, w});
     l->forward = forward_pair;
+    l->dk->forward_last = forward_pair_last;
+}
+
+int dk_is_plain_pair(const layer *l)
+{
+    if (strcmp(l->dk->type, "sum")) return 0;
+    const struct pair *k = l->dk->own;
+    return k->scale == 1 && k->scale_from == 1 && !memcmp(&k->p, &k->q, sizeof k->p);
 }
 
 static void make_sum(const struct dk_place *p, layer *l)

@@ -1,7 +1,6 @@
 #include "channel_norm.h"
 
-/* Factor and term of a channel, in double: x * factor + term rounds once. */
-static void coefficients(const struct dk_norm *norm, int channel, double *factor, double *mean, double *term)
+void dk_norm_of(const struct dk_norm *norm, int channel, double *factor, double *mean, double *term)
 {
     *factor = 1;
     *mean = 0;
@@ -19,7 +18,7 @@ void dk_apply_norm(const struct dk_norm *norm, const float *from, float *to, int
 #pragma omp parallel for if (maps * cells > DK_MANY)
     for (int m = 0; m < maps; m++) {
         double factor, mean, term;
-        coefficients(norm, m % channels, &factor, &mean, &term);
+        dk_norm_of(norm, m % channels, &factor, &mean, &term);
         const float *in = from + (size_t)m * cells;
         float *out = to + (size_t)m * cells;
         for (size_t i = 0; i < cells; i++) out[i] = (float)((in[i] - mean) * factor + term);

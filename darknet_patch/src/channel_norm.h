@@ -8,6 +8,8 @@ struct dk_norm {
     double eps;                                       /* negative: upstream's formula */
 };
 
+/* A channel's part in double, so that (x - mean) * factor + term rounds once. */
+void dk_norm_of(const struct dk_norm *norm, int channel, double *factor, double *mean, double *term);
 /* to = batch norm and bias of from, both batch x channels x cells; they may be the same. */
 void dk_apply_norm(const struct dk_norm *norm, const float *from, float *to, int batch, int channels, size_t cells);
 /* Adds biases and, if so asked, scales, means and variances to the weights of the layer. */

@@ -34,6 +34,8 @@ void dk_context_init(struct dk_context *context)
 
 void dk_context_clear(struct dk_context *context)
 {
+    for (struct dk_undo *undo = context->undo; undo; undo = undo->next) undo->work(undo->argument);
+    context->undo = NULL;
     struct dk_block *block = context->blocks.next;
     while (block != &context->blocks) {
         struct dk_block *next = block->next;
@@ -132,6 +134,21 @@ void dk_release(void *memory)
     if (!memory) return;
     unlink_block(block_of(memory));
     give_back(block_of(memory));
+}
+
+void dk_on_clear(void (*work)(void *), void *argument)
+{
+    struct dk_undo *undo = dk_calloc(1, sizeof *undo);
+    *undo = (struct dk_undo){work, argument, current->undo};
+    current->undo = undo;
+}
+
+void dk_prefer_large_pages(void *memory)
+{
+    struct dk_block *block = block_of(memory);
+#ifdef MADV_HUGEPAGE
+    if (block->size >= LARGE) madvise(block, block->size + HEADER, MADV_HUGEPAGE);
+#endif
 }
 
 float *dk_scratch(size_t count)

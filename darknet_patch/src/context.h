@@ -12,8 +12,15 @@ struct dk_block {
     size_t size;
 };
 
+struct dk_undo {
+    void (*work)(void *argument);
+    void *argument;
+    struct dk_undo *next;
+};
+
 struct dk_context {
     struct dk_block blocks; /* ring of everything allocated for this network */
+    struct dk_undo *undo;   /* what to do before those are freed, the latest first */
     FILE *file;             /* the file being read, closed when an error jumps */
     jmp_buf escape;
     int status;
@@ -39,6 +46,10 @@ _Noreturn void dk_fail(int status, const char *format, ...) __attribute__((forma
 void *dk_calloc(size_t count, size_t size);
 void *dk_realloc(void *memory, size_t size);
 void dk_release(void *memory);
+/* work(argument) is done when the network is freed, before its memory goes. */
+void dk_on_clear(void (*work)(void *), void *argument);
+/* Asks for large pages behind a large block: fewer misses of address translation. */
+void dk_prefer_large_pages(void *memory);
 /* One buffer of at least `count` floats, 64-byte aligned, kept between calls; a later call may move it. */
 float *dk_scratch(size_t count);
 

@@ -39,8 +39,18 @@ typedef struct {
     const double *std;  /* one per channel, or NULL for 1 */
 } dk_image;
 
-/* Reads `cfg`, makes room for `batch` images and fills the weights; `weights` may be NULL: all weights are 0. */
-DK_API int dk_load(const char *cfg, const char *weights, int batch, dk_net **net, char *message, size_t size);
+/* How a network is to be loaded and run. */
+typedef struct {
+    int batch;       /* the most images of one run */
+    int threads;     /* that one run may use; 0: OMP_NUM_THREADS, else one per core */
+    int plain;       /* 1: upstream's way, layer after layer, as a reference; 0: prepared for inference */
+    int keep_layers; /* 1: every layer's output stays, as with plain; 0: the last one's, and what dk_keep names */
+} dk_options;
+
+/* Reads `cfg`, makes room and fills the weights; `weights` may be NULL: all weights are 0. `message`, of `size`
+ * bytes, receives the words of an error. */
+DK_API int dk_load(const char *cfg, const char *weights, const dk_options *options, dk_net **net, char *message,
+                   size_t size);
 DK_API void dk_free(dk_net *net);
 DK_API const char *dk_message(const dk_net *net);
 
@@ -53,11 +63,18 @@ DK_API int dk_layer_shape(const dk_net *net, int layer, dk_shape *shape);
  * there are, or -1 for a layer out of range. */
 DK_API int dk_layer_sources(const dk_net *net, int layer, int *sources, int room);
 
+/* What multiplies matrices in convolutions of prepared networks, such as "oneDNN 3.2.0". */
+DK_API const char *dk_convolutions(void);
+
+/* From the next run on these layers' outputs stay too. They are no longer fused into what follows them. */
+DK_API int dk_keep(dk_net *net, const int *layers, int count);
+
 /* Runs `batch` images, 1 to the batch of dk_load. `input` NULL: what dk_put_image or dk_set_output(-1) left. */
 DK_API int dk_predict(dk_net *net, const float *input, int batch);
 /* Places an image of exactly the network's size as item `item` of the next dk_predict(net, NULL, ...). */
 DK_API int dk_put_image(dk_net *net, int item, const dk_image *image);
-/* Copies a layer's output for the images of the last run; `count` must be batch * C * H * W. */
+/* Copies a layer's output, which must be a kept one, for the images of the last run; `count` must be
+ * batch * C * H * W. */
 DK_API int dk_output(dk_net *net, int layer, float *values, size_t count);
 /* For each image of the last run, by how much the last kept score of a [topk] layer beats the best dropped one. */
 DK_API int dk_topk_margins(dk_net *net, int layer, float *margins, size_t count);

@@ -27,7 +27,7 @@ static void make_power(const struct dk_place *p, layer *l)
     k->power = dk_real(p->options, "power", 1);
     k->scale = dk_real(p->options, "scale", 1);
     k->shift = dk_real(p->options, "shift", 0);
-    l->forward = forward_power;
+    l->forward = l->dk->forward_last = forward_power;
 }
 
 struct limits {
@@ -38,6 +38,7 @@ static void forward_clip(layer l, network net)
 {
     const struct limits *k = l.dk->own;
     size_t count = (size_t)l.batch * (size_t)l.outputs;
+#pragma omp parallel for if (count > DK_MANY)
     for (size_t i = 0; i < count; i++) {
         float x = net.input[i];
         l.output[i] = x < k->min ? k->min : x > k->max ? k->max : x;
@@ -52,7 +53,7 @@ static void make_clip(const struct dk_place *p, layer *l)
     if (min > max) dk_fail(DK_BAD_CFG, "min=%g is greater than max=%g", min, max);
     k->min = (float)min;
     k->max = (float)max;
-    l->forward = forward_clip;
+    l->forward = l->dk->forward_last = forward_clip;
 }
 
 struct prelu {
@@ -74,12 +75,28 @@ static void forward_prelu(layer l, network net)
     }
 }
 
+static void forward_prelu_last(layer l, network net)
+{
+    const struct prelu *k = l.dk->own;
+    int cells = l.h * l.w;
+#pragma omp parallel for if (l.inputs > DK_MANY)
+    for (int i = 0; i < cells; i++) {
+        const float *in = net.input + (size_t)i * (size_t)l.c;
+        float *restrict out = l.output + (size_t)i * (size_t)l.c;
+        for (int c = 0; c < l.c; c++) {
+            float less = k->slopes[c] * in[c];
+            out[c] = in[c] > 0 ? in[c] : less;
+        }
+    }
+}
+
 static void make_prelu(const struct dk_place *p, layer *l)
 {
     struct prelu *k = dk_own(l, sizeof *k);
     k->shared = dk_int(p->options, "shared", 0);
     k->slopes = dk_add_weights(l, k->shared ? 1 : l->c, 1, 0);
     l->forward = forward_prelu;
+    l->dk->forward_last = k->shared ? forward_prelu : forward_prelu_last;
 }
 
 static const struct dk_key power_keys[] = {{"power", ANY}, {"scale", ANY}, {"shift", ANY}, END};

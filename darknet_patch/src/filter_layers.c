@@ -3,6 +3,7 @@
 
 #include "channel_norm.h"
 #include "columns.h"
+#include "filters.h"
 #include "stock.h"
 
 struct filter_layer {
@@ -106,6 +107,30 @@ static void make_deconvolutional(const struct dk_place *p, layer *l)
     dk_set_shape(l, k->filters.count, k->filters.y.cells, k->filters.x.cells);
     finish(p, l, k, k->filters.count);
     l->forward = forward_deconvolutional;
+}
+
+static struct filter_layer *convolutional(const layer *l)
+{
+    int is_one = l->type == OURS && !strcmp(l->dk->type, "convolutional");
+    return is_one ? l->dk->own : NULL;
+}
+
+const struct dk_filters *dk_filters_of(const layer *l)
+{
+    const struct filter_layer *k = convolutional(l);
+    return k ? &k->filters : NULL;
+}
+
+const struct dk_norm *dk_filters_norm(const layer *l)
+{
+    const struct filter_layer *k = convolutional(l);
+    return k ? &k->norm : NULL;
+}
+
+void dk_move_filters(layer *l, float *values)
+{
+    convolutional(l)->weights = values;
+    l->dk->weights[l->dk->weight_count - 1].values = values;
 }
 
 static int is_ours_too(list *options)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "context.h"
-#include "layers.h"
+#include "last.h"
 
 static void check_name(const struct dk_place *p)
 {
@@ -92,6 +92,7 @@ void dk_end_layer(void *section, layer *l, int c, int h, int w)
         l->dk->name = dk_calloc(strlen(name) + 1, 1);
         strcpy(l->dk->name, name);
     }
+    dk_choose_last(l);
     set_activation(s->options, l);
     dk_current()->line = 0;
 }

@@ -16,12 +16,17 @@ struct dk_values {
     int count, loaded;
 };
 
-/* What we keep about a layer beside upstream's struct; the lower half only for layers of our own. */
+/* What we keep about a layer beside upstream's struct; the lowest part only for layers of our own. */
 struct dk_layer {
     const char *type;
     char *name;
     void (*forward)(layer l, network net); /* what runs before `activation`; NULL without one of ours */
     struct dk_activation activation;
+    /* What l.forward does before `activation`, on one image whose maps lie H, W, C, as do those of all sources;
+     * NULL where that is not known. l.forward itself where the order of the values does not matter. */
+    void (*forward_last)(layer l, network net);
+
+    struct dk_convolution *convolution; /* of a prepared network */
 
     const network *net;
     void *own;                   /* the C file of the layer knows what */

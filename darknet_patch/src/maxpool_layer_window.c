@@ -1,5 +1,8 @@
 /* [maxpool] with a window, stride and padding of its own on each axis; stock keys mean what they always did. */
+#include <string.h>
+
 #include "columns.h"
+#include "last.h"
 #include "maxpool.h"
 
 /* Cells of padding take no part, so they never win; a NaN in the window does, as in PyTorch. */
@@ -28,6 +31,33 @@ static void forward_maxpool(layer l, network net)
         for (int i = 0; i < l.out_h; i++) {
             struct dk_span rows = dk_span_of(k->y, i, l.h);
             for (int j = 0; j < l.out_w; j++) *out++ = map[dk_largest(map, l.w, rows, dk_span_of(k->x, j, l.w))];
+        }
+    }
+}
+
+/* dk_largest of `count` channels at a time; `map` begins at the first of them. */
+static void largest_last(const layer *l, const float *map, struct dk_span rows, struct dk_span columns, int count,
+                         float *restrict most)
+{
+    for (int y = rows.first; y < rows.end; y++) {
+        for (int x = columns.first; x < columns.end; x++) {
+            const float *cell = map + ((size_t)y * (size_t)l->w + (size_t)x) * (size_t)l->c;
+            if (y == rows.first && x == columns.first) memcpy(most, cell, (size_t)count * sizeof *most);
+            for (int c = 0; c < count; c++) most[c] = cell[c] > most[c] || cell[c] != cell[c] ? cell[c] : most[c];
+        }
+    }
+}
+
+static void forward_maxpool_last(layer l, network net)
+{
+    const struct dk_window *k = l.dk->own;
+    int windows = l.out_h * l.out_w, chunks = dk_chunks(l.c);
+#pragma omp parallel for collapse(2) if (l.inputs > DK_MANY)
+    for (int i = 0; i < windows; i++) {
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            struct dk_span rows = dk_span_of(k->y, i / l.out_w, l.h), columns = dk_span_of(k->x, i % l.out_w, l.w);
+            int first = chunk * DK_CHUNK, count = dk_chunk_count(l.c, chunk);
+            largest_last(&l, net.input + first, rows, columns, count, l.output + (size_t)i * (size_t)l.c + first);
         }
     }
 }
@@ -64,6 +94,7 @@ static void make_maxpool(const struct dk_place *p, layer *l)
     int out_w = dk_count_windows("width", k->x, l->w, rectangular ? 0 : missing(k->x, l->w));
     dk_set_shape(l, l->c, out_h, out_w);
     l->forward = forward_maxpool;
+    l->dk->forward_last = forward_maxpool_last;
 }
 
 static const struct dk_key keys[] = {WINDOW_KEYS, END};

@@ -1,7 +1,7 @@
 /* [reduce]: one value for all cells along some axes, which keep the size 1. Sums are in double. */
 #include <string.h>
 
-#include "layers.h"
+#include "last.h"
 
 enum reduction { MEAN, SUM, MAX, ASUM, SUMSQ };
 
@@ -25,17 +25,26 @@ static double add(enum reduction kind, double total, double value)
     }
 }
 
+static double start(enum reduction kind)
+{
+    return kind == MAX ? -INFINITY : 0;
+}
+
+static double divisor(const struct reduce *k)
+{
+    return k->kind == MEAN ? (double)k->counts[0] * k->counts[1] * k->counts[2] : 1;
+}
+
 static float reduce(const struct reduce *k, const float *from)
 {
-    double total = k->kind == MAX ? -INFINITY : 0;
+    double total = start(k->kind);
     for (int c = 0; c < k->counts[0]; c++) {
         for (int y = 0; y < k->counts[1]; y++) {
             const float *row = from + (size_t)c * k->steps[0] + (size_t)y * k->steps[1];
             for (int x = 0; x < k->counts[2]; x++) total = add(k->kind, total, row[x]);
         }
     }
-    if (k->kind == MEAN) total /= (double)k->counts[0] * k->counts[1] * k->counts[2];
-    return (float)total;
+    return (float)(total / divisor(k));
 }
 
 static void forward_reduce(layer l, network net)
@@ -49,6 +58,74 @@ static void forward_reduce(layer l, network net)
             float *to = l.output + ((size_t)m * l.out_h + (size_t)y) * l.out_w;
             for (int x = 0; x < l.out_w; x++) to[x] = reduce(k, from + (size_t)y * k->steps[1] + x);
         }
+    }
+}
+
+/* totals[c] takes in[c]; the choice stands outside of the loops, so that gcc makes vectors of them. */
+#define EACH(value) \
+    for (int c = 0; c < count; c++) totals[c] = value; \
+    break
+
+static void add_all(enum reduction kind, double *restrict totals, const float *in, int count)
+{
+    switch (kind) {
+    case MAX:
+        EACH(add(MAX, totals[c], in[c]));
+    case ASUM:
+        EACH(add(ASUM, totals[c], in[c]));
+    case SUMSQ:
+        EACH(add(SUMSQ, totals[c], in[c]));
+    default:
+        EACH(totals[c] + in[c]);
+    }
+}
+
+static const float *cell_at(const layer *l, const float *from, int y, int x)
+{
+    return from + ((size_t)y * (size_t)l->w + (size_t)x) * (size_t)l->c;
+}
+
+static void reduce_cells(const struct reduce *k, const layer *l, const float *from, float *to)
+{
+    for (int chunk = 0; chunk < dk_chunks(l->c); chunk++) {
+        int first = chunk * DK_CHUNK, count = dk_chunk_count(l->c, chunk);
+        double totals[DK_CHUNK];
+        for (int c = 0; c < count; c++) totals[c] = start(k->kind);
+        for (int y = 0; y < k->counts[1]; y++) {
+            for (int x = 0; x < k->counts[2]; x++) add_all(k->kind, totals, cell_at(l, from, y, x) + first, count);
+        }
+        for (int c = 0; c < count; c++) to[first + c] = (float)(totals[c] / divisor(k));
+    }
+}
+
+static float reduce_channels(const struct reduce *k, const layer *l, const float *from)
+{
+    enum { LANES = 16 };
+    double lanes[LANES], total = start(k->kind);
+    for (int i = 0; i < LANES; i++) lanes[i] = total;
+    for (int y = 0; y < k->counts[1]; y++) {
+        for (int x = 0; x < k->counts[2]; x++) {
+            const float *cell = cell_at(l, from, y, x);
+            for (int c = 0; c < l->c; c += LANES) {
+                int left = l->c - c;
+                add_all(k->kind, lanes, cell + c, left < LANES ? left : LANES);
+            }
+        }
+    }
+    for (int i = 0; i < LANES; i++) total = k->kind == MAX ? add(MAX, total, lanes[i]) : total + lanes[i];
+    return (float)(total / divisor(k));
+}
+
+static void forward_reduce_last(layer l, network net)
+{
+    const struct reduce *k = l.dk->own;
+    size_t steps[2] = {(size_t)l.w * (size_t)l.c, (size_t)l.c};
+    int cells = l.out_h * l.out_w;
+#pragma omp parallel for if (l.inputs > DK_MANY)
+    for (int i = 0; i < cells; i++) {
+        const float *from = net.input + (size_t)(i / l.out_w) * steps[0] + (size_t)(i % l.out_w) * steps[1];
+        if (l.out_c == l.c) reduce_cells(k, &l, from, l.output + (size_t)i * (size_t)l.c);
+        else l.output[i] = reduce_channels(k, &l, from);
     }
 }
 
@@ -70,6 +147,7 @@ static void make_reduce(const struct dk_place *p, layer *l)
     }
     dk_set_shape(l, out[0], out[1], out[2]);
     l->forward = forward_reduce;
+    l->dk->forward_last = forward_reduce_last;
 }
 
 static const struct dk_key keys[] = {{"kind", ONE_OF("mean, sum, max, asum, sumsq")}, {"axes", TEXT}, END};

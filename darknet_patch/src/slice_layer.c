@@ -1,28 +1,33 @@
 /* [slice]: a part of the map along channels, height or width. */
 #include <string.h>
 
-#include "layers.h"
+#include "last.h"
 
 struct cut {
-    int axis, begin;
+    int axis, begin, cells;
 };
+
+static void copy_part(const layer *l, const float *from, struct dk_run run, const struct cut *k)
+{
+    size_t part = (size_t)k->cells * run.inner, whole = run.length * run.inner;
+    from += (size_t)k->begin * run.inner;
+#pragma omp parallel for if (run.outer * part > DK_MANY && run.outer > 1)
+    for (size_t o = 0; o < run.outer; o++) memcpy(l->output + o * part, from + o * whole, part * sizeof(float));
+}
 
 static void forward_slice(layer l, network net)
 {
-    size_t row = (size_t)l.out_w * sizeof(float);
     const struct cut *k = l.dk->own;
-    int from[3] = {0, 0, 0};
-    from[k->axis] = k->begin;
-    float *out = l.output;
-    for (int b = 0; b < l.batch; b++) {
-        for (int c = 0; c < l.out_c; c++) {
-            for (int y = 0; y < l.out_h; y++) {
-                size_t line = ((size_t)b * l.c + from[CHANNELS] + c) * l.h + from[HEIGHT] + y;
-                memcpy(out, net.input + line * l.w + from[WIDTH], row);
-                out += l.out_w;
-            }
-        }
-    }
+    struct dk_run run = dk_run_of((dk_shape){l.c, l.h, l.w}, k->axis, k->axis);
+    run.outer *= (size_t)l.batch;
+    copy_part(&l, net.input, run, k);
+}
+
+static void forward_slice_last(layer l, network net)
+{
+    const struct cut *k = l.dk->own;
+    struct dk_run run = dk_run_last((dk_shape){l.c, l.h, l.w}, k->axis, k->axis);
+    copy_part(&l, net.input, run, k);
 }
 
 /* Part `slice_pos` of slice_num + 1 equal ones. */
@@ -72,7 +77,9 @@ static void make_slice(const struct dk_place *p, layer *l)
     struct cut *k = dk_own(l, sizeof *k);
     k->axis = axis;
     k->begin = begin;
+    k->cells = end - begin;
     l->forward = forward_slice;
+    l->dk->forward_last = forward_slice_last;
 }
 
 static const struct dk_key keys[] = {

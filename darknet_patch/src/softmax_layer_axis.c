@@ -1,9 +1,9 @@
 /* [softmax] along one axis of the map. Without axis or spatial it is upstream's, over consecutive values. */
-#include "layers.h"
+#include "last.h"
 #include "stock.h"
 
 struct softmax {
-    struct dk_run run; /* length is that of one group */
+    struct dk_run run, run_last; /* length is that of one group */
     float temperature;
 };
 
@@ -23,15 +23,32 @@ static void normalize(const float *in, float *out, size_t length, size_t step, f
     for (size_t i = 0; i < length; i++) out[i * step] = (float)(out[i * step] / sum);
 }
 
+static void normalize_all(const layer *l, const float *from, const struct dk_run *run, float temperature)
+{
+    size_t rows = (size_t)l->batch * run->outer * run->inner;
+#pragma omp parallel for if (rows * run->length > DK_MANY)
+    for (size_t row = 0; row < rows; row++) {
+        size_t place = row / run->inner * run->length * run->inner + row % run->inner;
+        normalize(from + place, l->output + place, run->length, run->inner, temperature);
+    }
+}
+
 static void forward_softmax(layer l, network net)
 {
     const struct softmax *k = l.dk->own;
-    size_t rows = (size_t)l.batch * k->run.outer * k->run.inner;
-#pragma omp parallel for if (rows * k->run.length > DK_MANY)
-    for (size_t row = 0; row < rows; row++) {
-        size_t place = row / k->run.inner * k->run.length * k->run.inner + row % k->run.inner;
-        normalize(net.input + place, l.output + place, k->run.length, k->run.inner, k->temperature);
-    }
+    normalize_all(&l, net.input, &k->run, k->temperature);
+}
+
+static void forward_softmax_last(layer l, network net)
+{
+    const struct softmax *k = l.dk->own;
+    normalize_all(&l, net.input, &k->run_last, k->temperature);
+}
+
+/* The cells along `axis`, which stay together in groups. */
+static struct dk_run in_groups(struct dk_run run, size_t groups)
+{
+    return (struct dk_run){run.outer * groups, run.length / groups, run.inner};
 }
 
 static void make_softmax(const struct dk_place *p, layer *l)
@@ -44,10 +61,11 @@ static void make_softmax(const struct dk_place *p, layer *l)
     if (k->run.length % (size_t)groups) {
         dk_fail(DK_BAD_CFG, "groups=%d does not divide the %zu cells of axis %c", groups, k->run.length, "chw"[axis]);
     }
-    k->run.length /= (size_t)groups;
-    k->run.outer *= (size_t)groups;
+    k->run = in_groups(k->run, (size_t)groups);
+    k->run_last = in_groups(dk_run_last(p->shape, axis, axis), (size_t)groups);
     k->temperature = (float)dk_real(p->options, "temperature", 1);
     l->forward = forward_softmax;
+    l->dk->forward_last = forward_softmax_last;
 }
 
 static int is_ours(list *options)

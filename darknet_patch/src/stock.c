@@ -51,6 +51,8 @@ void dk_check_convolutional(const struct dk_place *p)
     dk_need_image(p);
     if (p->c % groups) dk_fail(DK_BAD_CFG, "groups=%d does not divide the %d input channels", groups, p->c);
     if (filters % groups) dk_fail(DK_BAD_CFG, "groups=%d does not divide filters=%d", groups, filters);
+    /* upstream turns the weights as if there were C of them for each filter */
+    if (groups > 1 && dk_int(p->options, "flipped", 0)) dk_fail(DK_BAD_CFG, "flipped is for one group, got %d", groups);
     int out_h = dk_window_count("height", size, stride, p->h, 2L * padding);
     int out_w = dk_window_count("width", size, stride, p->w, 2L * padding);
     dk_check_size("weights", p->c / groups, filters, size, size, 1);

@@ -1,11 +1,13 @@
 /* [topk]: of the layer before, the k channels whose scores in layer `from` are largest, the largest first. */
 #include <string.h>
 
+#include "last.h"
 #include "topk.h"
 
 struct topk {
     float *margins; /* of each image of the last run */
     char *taken;    /* of each channel */
+    int *chosen;    /* of one image, the largest first */
 };
 
 /* Strictly, so the lower index comes first of equal scores; a NaN is larger than all numbers. */
@@ -23,22 +25,41 @@ static int largest(const float *scores, const char *taken, int count)
     return best;
 }
 
+/* Fills `chosen` and the margin of one image. */
+static void choose(const layer *l, const float *scores, int image)
+{
+    const struct topk *k = l->dk->own;
+    memset(k->taken, 0, (size_t)l->c);
+    for (int i = 0; i < l->out_c; i++) {
+        k->chosen[i] = largest(scores, k->taken, l->c);
+        k->taken[k->chosen[i]] = 1;
+    }
+    int next = largest(scores, k->taken, l->c);
+    k->margins[image] = next < 0 ? INFINITY : scores[k->chosen[l->out_c - 1]] - scores[next];
+}
+
 static void forward_topk(layer l, network net)
 {
     const struct topk *k = l.dk->own;
-    const float *scores = dk_source(&l, 1);
     size_t cells = (size_t)l.h * (size_t)l.w;
     float *to = l.output;
-    for (int b = 0; b < l.batch; b++, scores += l.c) {
-        int last = 0;
-        memset(k->taken, 0, (size_t)l.c);
+    for (int b = 0; b < l.batch; b++) {
+        const float *image = net.input + (size_t)b * (size_t)l.inputs;
+        choose(&l, dk_source(&l, 1) + (size_t)b * (size_t)l.c, b);
         for (int i = 0; i < l.out_c; i++, to += cells) {
-            last = largest(scores, k->taken, l.c);
-            k->taken[last] = 1;
-            memcpy(to, net.input + ((size_t)b * (size_t)l.c + (size_t)last) * cells, cells * sizeof *to);
+            memcpy(to, image + (size_t)k->chosen[i] * cells, cells * sizeof *to);
         }
-        int next = largest(scores, k->taken, l.c);
-        k->margins[b] = next < 0 ? INFINITY : scores[last] - scores[next];
+    }
+}
+
+static void forward_topk_last(layer l, network net)
+{
+    const struct topk *k = l.dk->own;
+    size_t cells = (size_t)l.h * (size_t)l.w;
+    float *to = l.output;
+    choose(&l, dk_source(&l, 1), 0);
+    for (size_t cell = 0; cell < cells; cell++) {
+        for (int i = 0; i < l.out_c; i++) *to++ = net.input[cell * (size_t)l.c + (size_t)k->chosen[i]];
     }
 }
 
@@ -55,8 +76,11 @@ static void make_topk(const struct dk_place *p, layer *l)
     struct topk *k = dk_own(l, sizeof *k);
     k->margins = dk_calloc((size_t)l->batch, sizeof *k->margins);
     k->taken = dk_calloc((size_t)l->c, 1);
+    k->chosen = dk_calloc((size_t)count, sizeof *k->chosen);
     dk_set_shape(l, count, l->h, l->w);
     l->forward = forward_topk;
+    /* The scores must lie the same in both orders. */
+    if (scores.c == 1 || scores.h * scores.w == 1) l->dk->forward_last = forward_topk_last;
 }
 
 const float *dk_topk_margins_of(const layer *l)

@@ -43,13 +43,16 @@ def save_seeded(name: str, options: dict, path: Path) -> None:
     torch.save({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, path)
 
 
-def convert_all(source: Source, folder: Path) -> list[Path]:
-    """PyTorch to Caffe to Darknet, PyTorch to ONNX, PyTorch to TensorFlow; what came out."""
+def convert_all(source: Source, folder: Path) -> list[Path | Source]:
+    """PyTorch to Caffe to Darknet, PyTorch to ONNX, PyTorch to TensorFlow; what came out, and Darknet's files
+    once more for its plain engine.
+    """
     mgn_convert.convert(source, "caffe", folder, verify=False)
     mgn_convert.convert(folder / "net.prototxt", "darknet", folder, verify=False)
     mgn_convert.convert(source, "onnx", folder, verify=False)
     mgn_convert.convert(source, "tensorflow", folder, verify=False)
-    return [folder / f"net{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
+    files = [folder / f"net{suffix}" for suffix in (".prototxt", ".cfg", ".onnx", ".pb")]
+    return [*files, Source(folder / "net.cfg", engine="darknet-plain")]
 
 
 @pytest.mark.parametrize("golden", FULL_SIZE)
@@ -60,12 +63,12 @@ def test_recorded_embeddings_survive_every_stage_at_full_size(tmp_path, golden):
     files = convert_all(source, tmp_path)
     images = normalised(seeded_images(384, 128)).astype(np.float32)
     recorded = np.load(GOLDEN / f"{golden}.npz")["raw"]
-    found = {}
+    found = []
     for model in (source, *files):
         with mgn_convert.open_runner(model) as net:
             (embedding,) = net.run(images).values()
-        found[str(model)] = compare(recorded, embedding)
-    own, *others = found.values()
+        found.append(compare(recorded, embedding))
+    own, *others = found
     # float32 weights and pictures differ from the recorded run's float64, for PyTorch as for the others.
     assert own.error < 1e-5
     for other in others:

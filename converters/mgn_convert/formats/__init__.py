@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from mgn_convert.preprocess import Preprocessing
 
 
+ENGINES = {
+    "caffe": ("opencv", "pycaffe"),
+    "darknet": ("darknet", "darknet-plain"),
+    "onnx": ("onnxruntime",),
+    "tensorflow": ("tensorflow",),
+}
+"""Engines by format, the default first."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a model comes from, as a command line names it.
@@ -32,7 +41,8 @@ class Source:
     input_shape: (C, H, W), where the network does not tell.
     output: which output to keep: an index or a key; None is the architecture's embedding, or all.
     trust_pickle: run the code inside a pickle.
-    engine: the engine that runs it, where a format has several.
+    engine: the engine that runs it, of those of ENGINES; one of another format leaves the default.
+    threads: how many one run may use, in Darknet and onnxruntime; None is OMP_NUM_THREADS, else one per core.
     signature: which signature of a SavedModel.
     preprocessing: what its files record of it, where `complete` found that.
     """
@@ -46,11 +56,19 @@ class Source:
     output: str | None = None
     trust_pickle: bool = False
     engine: str | None = None
+    threads: int | None = None
     signature: str | None = None
     preprocessing: Preprocessing | None = None
 
     def __str__(self) -> str:
         return str(self.path or self.factory)
+
+    def engine_of(self, kind: str) -> str:
+        """The engine for files of that format. Raises UsageError for one that no format has."""
+        known = [name for names in ENGINES.values() for name in names]
+        if self.engine is not None and self.engine not in known:
+            raise UsageError(f"there is no engine {self.engine!r}", remedy="one of " + ", ".join(known))
+        return self.engine if self.engine in ENGINES[kind] else ENGINES[kind][0]
 
 
 class Runner(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mgn_convert.cli_options import source_options, sources_from
+from mgn_convert.cli_options import run_options, source_options, sources_from
 from mgn_reid.evaluation.device import device_option
 
 PATH = click.Path(path_type=Path)
@@ -17,7 +17,7 @@ PATH = click.Path(path_type=Path)
 @click.command("evaluate")
 @click.argument("models", nargs=-1, required=True, type=PATH, metavar="MODEL...")
 @source_options
-@click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run.")
+@run_options
 @click.option("--data", "folder", type=PATH, required=True, help="The data set's folder.")
 @click.option("--kind", help="Its layout, where the folder does not tell.")
 @click.option("--rerank", is_flag=True, help="Score after k-reciprocal re-ranking.")

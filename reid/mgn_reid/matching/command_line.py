@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mgn_convert.cli_options import source_from, source_options
+from mgn_convert.cli_options import run_options, source_from, source_options
 from mgn_convert.errors import UsageError
 from mgn_convert.formats import main_file
 from mgn_reid.evaluation.device import chosen_device, device_option
@@ -28,7 +28,7 @@ def network_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             source_options,
-            click.option("--signature", metavar="NAME", help="Signature of a SavedModel to run."),
+            run_options,
             click.option("--flip", is_flag=True, help="Add the embedding of the mirror image."),
             click.option(
                 "--batch", default=32, show_default=True, type=click.IntRange(1), help="Pictures at a time."

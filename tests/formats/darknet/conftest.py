@@ -91,8 +91,8 @@ def read_output() -> Callable[..., np.ndarray]:
     return run
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., np.ndarray]:
+@pytest.fixture(params=[False, True], ids=["prepared", "plain"])
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., np.ndarray]:
     """run(sections, images, weights): output of a network, whose last layer must give the same alone."""
 
     def run(sections: str, images: np.ndarray, weights: Sequence[Any] = ()) -> np.ndarray:
@@ -101,7 +101,7 @@ def run(tmp_path: Path) -> Callable[..., np.ndarray]:
         cfg.write_text(f"[net]\nchannels={channels}\nheight={height}\nwidth={width}\n" + sections)
         body = b"".join(np.asarray(array, np.float32).tobytes() for array in weights)
         file.write_bytes(struct.pack("<iiiq", 0, 2, 0, 0) + body)
-        with engine.Network(cfg, file, batch=len(images)) as net:
+        with engine.Network(cfg, file, batch=len(images), plain=request.param) as net:
             last = net.layers[-1].index
             outputs = net(images, range(last))
             inputs = {s: images if s < 0 else outputs[str(s)] for s in net.sources(last)}

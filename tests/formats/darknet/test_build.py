@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from darknet_source import unpacked
 
 from mgn_convert.errors import FileFormatError, MissingEngineError, UsageError
-from mgn_convert.formats.darknet import apt, build
+from mgn_convert.formats.darknet import apt, build, cache, upstream
 from mgn_convert.formats.darknet.library import load_library
 
 DEB822 = """# a comment
@@ -33,15 +34,9 @@ Components: main
 
 
 @pytest.fixture
-def upstream(tmp_path: Path) -> Path:
-    """The pinned upstream source, unpacked; skips where neither cache nor apt has it."""
-    try:
-        with build._lock():
-            tarball = build._orig_tarball()
-    except MissingEngineError as error:
-        pytest.skip(str(error))
-    build._unpack(tarball, tmp_path / "upstream")
-    return tmp_path / "upstream"
+def source(tmp_path: Path) -> Path:
+    """The pinned upstream source, unpacked."""
+    return unpacked(tmp_path / "upstream")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -59,52 +54,67 @@ def test_the_library_is_built_once() -> None:
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MGN_CONVERT_CACHE", "/own")
     monkeypatch.setenv("XDG_CACHE_HOME", "/shared")
-    assert build.cache_folder() == Path("/own/darknet")
+    assert cache.cache_folder() == Path("/own/darknet")
     monkeypatch.delenv("MGN_CONVERT_CACHE")
-    assert build.cache_folder() == Path("/shared/mgn-convert/darknet")
+    assert cache.cache_folder() == Path("/shared/mgn-convert/darknet")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
-    assert build.cache_folder() == Path("/home/someone/.cache/mgn-convert/darknet")
+    assert cache.cache_folder() == Path("/home/someone/.cache/mgn-convert/darknet")
+
+
+def test_a_library_in_use_is_replaced_and_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "first").write_bytes(b"the first build")
+    (tmp_path / "second").write_bytes(b"another")
+    target = tmp_path / "made" / "libdarknet.so"
+    cache.put(tmp_path / "first", target)
+    with target.open("rb") as in_use:
+        cache.put(tmp_path / "second", target)
+        assert in_use.read() == b"the first build"
+    assert target.read_bytes() == b"another"
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_another_patch_is_another_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "darknet_patch"
-    shutil.copytree(build.patch_folder(), folder)
+    shutil.copytree(upstream.patch_folder(), folder)
     key = build._key.__wrapped__
-    first = key()
+    first = key("builtin")
     monkeypatch.setattr(build, "patch_folder", lambda: folder)
-    assert key() == first
+    assert key("builtin") == first
     (folder / "README.md").write_text("other words")
-    assert key() == first
+    (folder / "another folder").mkdir()
+    (folder / "another folder" / "file.c").touch()
+    assert key("builtin") == first
+    assert key("another library") != first
     with (folder / "src" / "api.c").open("a") as file:
         file.write("/* changed */\n")
-    assert key() != first
+    assert key("builtin") != first
 
 
 def test_a_checkout_is_built_and_left_alone(
-    upstream: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MGN_CONVERT_CACHE", str(tmp_path / "cache"))
-    before = contents(upstream)
-    path = build.build(upstream)
+    before = contents(source)
+    path = build.build(source)
     assert path == build.library()
     assert path.is_relative_to(tmp_path / "cache")
     assert load_library(path).dk_layer_count
-    assert contents(upstream) == before
+    assert contents(source) == before
 
 
-def test_a_changed_upstream_is_refused(upstream: Path) -> None:
-    gemm = upstream / "src" / "gemm.c"
+def test_a_changed_upstream_is_refused(source: Path) -> None:
+    gemm = source / "src" / "gemm.c"
     gemm.write_text(gemm.read_text().replace("C[i*ldc + j] *= BETA;", "C[i*ldc + j] = BETA*C[i*ldc + j];"))
     with pytest.raises(MissingEngineError, match=r"patch gemm-blocked\.patch does not apply"):
-        build.apply_patches(upstream)
+        upstream.apply_patches(source)
 
 
-def test_a_shifted_upstream_is_refused(upstream: Path) -> None:
-    gemm = upstream / "src" / "gemm.c"
+def test_a_shifted_upstream_is_refused(source: Path) -> None:
+    gemm = source / "src" / "gemm.c"
     gemm.write_text("\n\n\n" + gemm.read_text())
     with pytest.raises(MissingEngineError, match=r"patch gemm-blocked\.patch does not apply"):
-        build.apply_patches(upstream)
+        upstream.apply_patches(source)
 
 
 def test_a_folder_that_is_no_checkout(tmp_path: Path) -> None:
@@ -129,9 +139,9 @@ def test_another_tarball_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_missing_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingEngineError, match="patch is missing"):
-        build.apply_patches(tmp_path)
+        upstream.apply_patches(tmp_path)
     with pytest.raises(MissingEngineError, match="gcc is missing"):
-        build._key.__wrapped__()
+        build._key.__wrapped__("builtin")
     with pytest.raises(MissingEngineError, match="this machine has no apt-get"):
         apt.fetch_source("darknet", "*.xz", tmp_path)
 
@@ -157,7 +167,7 @@ def test_sources_of_both_kinds_become_source_entries(tmp_path: Path) -> None:
 
 
 def test_every_patch_says_why_and_touches_little() -> None:
-    folder = build.patch_folder()
+    folder = upstream.patch_folder()
     names = (folder / "series").read_text().split()
     assert sorted(names) == sorted(p.name for p in folder.glob("*.patch"))
     for name in names:

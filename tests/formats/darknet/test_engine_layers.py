@@ -30,8 +30,13 @@ def images(rng: np.random.Generator) -> Array:
     return rng.standard_normal((N, C, H, W)).astype(np.float32).astype(np.float64)
 
 
+@pytest.fixture(params=[False, True], ids=["prepared", "plain"])
+def plain(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, plain: bool) -> Run:
     """run(sections, images, weights) writes a network, runs it and returns its output in float64."""
 
     def run(sections: str, images: Array, weights: Sequence[npt.ArrayLike] = ()) -> Array:
@@ -40,7 +45,7 @@ def run(tmp_path: Path) -> Run:
         cfg.write_text(f"[net]\nchannels={c}\nheight={h}\nwidth={w}\n" + sections)
         body = b"".join(np.asarray(array, np.float32).tobytes() for array in weights)
         file.write_bytes(struct.pack("<iiiq", 0, 2, 0, 0) + body)
-        with Network(cfg, file, batch=N) as net:
+        with Network(cfg, file, batch=N, plain=plain) as net:
             return net(images)[net.layers[-1].key].astype(np.float64)
 
     return run
@@ -117,7 +122,12 @@ def test_convolution_with_batch_norm_of_small_variances(
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())
 
 
-def test_sums_over_many_channels_are_as_good_as_pytorch(run: Run, rng: np.random.Generator) -> None:
+def test_sums_over_many_channels_are_as_good_as_pytorch(
+    run: Run, rng: np.random.Generator, plain: bool
+) -> None:
+    """The plain engine sums in blocks. oneDNN adds product after product: up to six times PyTorch's error on
+    sums as long as these, where PyTorch's is 3e-7 of the largest value.
+    """
     for channels, size in ((512, 3), (2048, 1)):
         images, weights = single(rng, 2, channels, 9, 5), single(rng, 19, channels, size, size)
         sections = f"[convolutional]\nfilters=19\nsize={size}\nstride=1\npadding=0\nactivation=linear\n"
@@ -125,7 +135,8 @@ def test_sums_over_many_channels_are_as_good_as_pytorch(run: Run, rng: np.random
         want = F.conv2d(t(images), t(weights))
         single_precision = F.conv2d(t(images).float(), t(weights).float()).double()
         theirs = float((single_precision - want).abs().max())
-        assert np.abs(got - want.numpy()).max() <= 2 * theirs + 1e-6
+        limit = 2 * theirs + 1e-6 if plain else 2e-6 * float(want.abs().max())
+        assert np.abs(got - want.numpy()).max() <= limit
 
 
 @pytest.mark.parametrize("normalize", [0, 1])

@@ -146,7 +146,7 @@ def test_what_is_missing(tmp_path, monkeypatch):
     with pytest.raises(FileFormatError, match="there is no"):
         open_runner(Source(tmp_path / "net.pb"))
     path = foreign(tmp_path / "other.pb")
-    with pytest.raises(UsageError, match="tensorflow has no engine 'onnx'"):
+    with pytest.raises(UsageError, match="there is no engine 'onnx'"):
         open_runner(Source(path, engine="onnx"))
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
     with pytest.raises(MissingEngineError) as error:

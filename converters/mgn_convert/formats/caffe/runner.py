@@ -16,18 +16,14 @@ from mgn_convert.formats.provenance import Provenance
 from mgn_convert.graph import Array, Shape
 from mgn_convert.packaging import Processing
 
-ENGINES = ("opencv", "pycaffe")
-
 
 def open_runner(source: Source) -> Runner:
     """The network in the engine `source.engine`, by default OpenCV.
 
-    Raises MissingEngineError when the engine is not installed, FileFormatError for files it cannot load.
+    Raises UsageError for an unknown engine, MissingEngineError when it is not installed, FileFormatError for
+    files it cannot load.
     """
     source = with_companion(source, ".caffemodel")
-    engine = source.engine or ENGINES[0]
-    if engine not in ENGINES:
-        raise UsageError(f"caffe has no engine {engine!r}", remedy="one of " + ", ".join(ENGINES))
     assert source.path is not None
     assert source.weights is not None
     if not source.weights.is_file():
@@ -36,7 +32,7 @@ def open_runner(source: Source) -> Runner:
             because="the weights of a prototxt are in a caffemodel",
             remedy="name the caffemodel behind the prototxt, or give both the same stem",
         )
-    if engine == "pycaffe":
+    if source.engine_of("caffe") == "pycaffe":
         from mgn_convert.formats.caffe.pycaffe_runner import PycaffeRunner
 
         return PycaffeRunner(source.path, source.weights)

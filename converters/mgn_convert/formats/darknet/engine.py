@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mgn_convert.errors import UsageError
-from mgn_convert.formats.darknet.library import FLOATS, Image, Shape, failure, load_library
+from mgn_convert.formats.darknet.library import FLOATS, Image, Options, Shape, failure, load_library
 
 Floats = npt.NDArray[np.float32]
 LayerRef = int | str
@@ -39,18 +39,37 @@ class Layer:
 class Network:
     """A network loaded into the patched Darknet engine, for up to `batch` images at once.
 
+    It is prepared for inference: batch norm folded, activations and sums fused, memory shared by layers that
+    are not needed at the same time. `plain` runs it in upstream's way instead, layer after layer, as a
+    reference; `keep_layers` holds every layer's output, which layers named in calls otherwise cost a new plan
+    for. `threads` work on one call; by default OMP_NUM_THREADS, else one per core.
+
     Raises FileFormatError for a cfg or weights file that breaks a rule (the message names cfg line and
     section, or the bytes expected and found) and UnsupportedError for layer kinds the engine leaves out.
     Calls from several threads wait for each other; close() gives the memory back.
     """
 
-    def __init__(self, cfg: str | Path, weights: str | Path | None = None, batch: int = 1) -> None:
+    def __init__(
+        self,
+        cfg: str | Path,
+        weights: str | Path | None = None,
+        batch: int = 1,
+        *,
+        threads: int | None = None,
+        plain: bool = False,
+        keep_layers: bool = False,
+    ) -> None:
         self._handle: ctypes.c_void_p | None = None
         self._engine = load_library()
         self._lock = threading.Lock()
         handle, message = ctypes.c_void_p(), ctypes.create_string_buffer(640)
         files = [os.fsencode(path) if path is not None else None for path in (cfg, weights)]
-        status = self._engine.dk_load(*files, batch, ctypes.byref(handle), message, len(message))
+        if threads is not None and threads < 1:
+            raise UsageError("threads must be at least 1", got=str(threads))
+        options = Options(batch, threads or 0, plain, keep_layers)
+        status = self._engine.dk_load(
+            *files, ctypes.byref(options), ctypes.byref(handle), message, len(message)
+        )
         if status:
             at = str(cfg) if status in (1, 6) or weights is None else f"{cfg}, {weights}"
             words = message.value.decode(errors="replace")
@@ -99,6 +118,7 @@ class Network:
         if not images and (bgr or mean is not None or std is not None or scale is not None):
             raise UsageError("bgr, mean, std and scale are for uint8 images", got=str(array.dtype))
         with self._lock:
+            self._keep([layer.index for layer in wanted])
             if images:
                 batch = self._put_images(array, bgr, mean, std, 1 / 255 if scale is None else scale)
                 self._check(self._engine.dk_predict(self._open(), None, batch))
@@ -148,6 +168,10 @@ class Network:
         found = (ctypes.c_int * count)()
         self._engine.dk_layer_sources(self._open(), index, found, count)
         return tuple(found)
+
+    def _keep(self, layers: list[int]) -> None:
+        """Has these layers' outputs kept from the next run on."""
+        self._check(self._engine.dk_keep(self._open(), (ctypes.c_int * len(layers))(*layers), len(layers)))
 
     def _open(self) -> ctypes.c_void_p:
         if self._handle is None:

@@ -32,6 +32,12 @@ class Shape(ctypes.Structure):
     _fields_ = (("c", c_int), ("h", c_int), ("w", c_int))
 
 
+class Options(ctypes.Structure):
+    """dk_options of dk.h."""
+
+    _fields_ = (("batch", c_int), ("threads", c_int), ("plain", c_int), ("keep_layers", c_int))
+
+
 class Image(ctypes.Structure):
     """dk_image of dk.h."""
 
@@ -52,7 +58,7 @@ class Image(ctypes.Structure):
 
 FLOATS = POINTER(c_float)
 SIGNATURES: dict[str, tuple[object, list[object]]] = {
-    "dk_load": (c_int, [c_char_p, c_char_p, c_int, POINTER(c_void_p), c_char_p, c_size_t]),
+    "dk_load": (c_int, [c_char_p, c_char_p, POINTER(Options), POINTER(c_void_p), c_char_p, c_size_t]),
     "dk_free": (None, [c_void_p]),
     "dk_message": (c_char_p, [c_void_p]),
     "dk_layer_count": (c_int, [c_void_p]),
@@ -60,6 +66,8 @@ SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "dk_layer_type": (c_char_p, [c_void_p, c_int]),
     "dk_layer_shape": (c_int, [c_void_p, c_int, POINTER(Shape)]),
     "dk_layer_sources": (c_int, [c_void_p, c_int, POINTER(c_int), c_int]),
+    "dk_convolutions": (c_char_p, []),
+    "dk_keep": (c_int, [c_void_p, POINTER(c_int), c_int]),
     "dk_predict": (c_int, [c_void_p, FLOATS, c_int]),
     "dk_put_image": (c_int, [c_void_p, c_int, POINTER(Image)]),
     "dk_output": (c_int, [c_void_p, c_int, FLOATS, c_size_t]),

@@ -26,14 +26,16 @@ class DarknetRunner:
     """See `mgn_convert.formats.Runner`.
 
     Tensors are called as the manifest beside the cfg says, else as the sections. Arrays have the shapes of
-    the graph that the cfg reads as: (N, C, H, W), and (N, K) after [connected] and [softmax].
+    the graph that the cfg reads as: (N, C, H, W), and (N, K) after [connected] and [softmax]. The engine
+    darknet-plain runs layer after layer in upstream's way, darknet what was prepared for inference.
     """
 
-    engine = "darknet"
     processing: Processing | None = None
 
     def __init__(self, source: Source) -> None:
         """Load cfg and weights. Raises FileFormatError for either, MissingEngineError without a compiler."""
+        self.engine = source.engine_of("darknet")
+        self._threads = source.threads
         source = with_companion(source, ".weights")
         assert source.path is not None
         assert source.weights is not None
@@ -151,4 +153,5 @@ class DarknetRunner:
     def _open(self, batch: int) -> Network:
         from mgn_convert.formats.darknet.engine import Network
 
-        return Network(*self._files, batch=batch)
+        plain = self.engine == "darknet-plain"
+        return Network(*self._files, batch=batch, threads=self._threads, plain=plain)

@@ -34,8 +34,10 @@ class OnnxRunner:
 
     def __init__(self, source: Source) -> None:
         """Load the model. Raises FileFormatError for a file that is none, UsageError for open sizes."""
+        source.engine_of("onnx")
         assert source.path is not None
         self.path = source.path
+        self._threads = source.threads
         self._loaded: Model | None = None
         self._session = self._open(str(self.path))
         manifest, part = find_manifest(self.path, "onnx")
@@ -150,7 +152,9 @@ class OnnxRunner:
     def _options(self) -> Any:
         options = _onnxruntime().SessionOptions()
         options.log_severity_level = 4
-        if threads := os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]:
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        elif threads := os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]:
             options.intra_op_num_threads = int(threads) if threads.isdigit() else 0
         folder = str(self.path.resolve().parent)
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)

@@ -26,8 +26,7 @@ def open_runner(source: Source) -> TensorFlowRunner:
     Raises MissingEngineError without TensorFlow, FileFormatError for a file it cannot load, UsageError for a
     signature or an output that the file does not have.
     """
-    if source.engine not in (None, "tensorflow"):
-        raise UsageError(f"tensorflow has no engine {source.engine!r}", remedy="one of tensorflow")
+    source.engine_of("tensorflow")
     require_tensorflow("running its files")
     assert source.path is not None
     if not source.path.is_file():

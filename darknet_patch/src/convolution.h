@@ -1,0 +1,43 @@
+/* A convolution of a prepared network: batch norm folded into its weights, these packed for what runs it. */
+#ifndef DK_CONVOLUTION_H
+#define DK_CONVOLUTION_H
+#include "columns.h"
+
+struct dk_convolution {
+    struct dk_filters filters;
+    int channels;            /* of the input; filters.count is that of the output */
+    float *weights, *biases; /* folded; the weights as `fast` or the matrix product wants them */
+    struct dk_onednn *fast;  /* NULL: a matrix product, which takes and gives maps as C, H, W; else as H, W, C */
+};
+
+/* The layer as a convolution, without weights yet; NULL when it is none. [connected] is one of 1 x 1 cells. */
+struct dk_convolution *dk_convolution_of(const layer *l);
+/* How many floats the packed weights take. */
+size_t dk_packed_count(const struct dk_convolution *convolution);
+/* Multiplies batch norm of the layer into `weights`, which are as in the file, and computes the biases. 0 when the
+ * factors are too large or small for that, and `weights` unchanged. */
+int dk_fold(const layer *l, struct dk_convolution *convolution, float *weights);
+/* Packs folded weights to `to`, which stays theirs. */
+void dk_pack(struct dk_convolution *convolution, const float *weights, float *to);
+
+/* Whether `activation` can be part of the convolution, with add also the sum with another map before it. Makes
+ * ready what dk_convolve needs for it. */
+int dk_can_fuse(struct dk_convolution *convolution, int add, const struct dk_activation *activation);
+/* out = activation(convolution of in, + out with `add`), of one image. Activations that cannot be fused are
+ * left out. */
+void dk_convolve(struct dk_convolution *convolution, const float *in, float *out, int add,
+                 const struct dk_activation *activation, float *workspace);
+
+/* 1 when the activation is x above 0 and slope * x else; slope 1 is none at all. */
+int dk_slope_of(const struct dk_activation *activation, float *slope);
+
+/* C = A B + beta * C, row-major without gaps, of m x k by k x n; beta is 0 or 1. */
+void dk_multiply(int m, int n, int k, const float *a, const float *b, float beta, float *c);
+
+/* convolve_onednn.c. NULL when oneDNN is not there, or has no fast way for this one. */
+struct dk_onednn *dk_onednn_of(const struct dk_convolution *convolution);
+size_t dk_onednn_packed_count(const struct dk_onednn *fast);
+void dk_onednn_pack(const struct dk_convolution *convolution, const float *weights);
+int dk_onednn_ready(const struct dk_convolution *convolution, int add, int sloped);
+void dk_onednn_convolve(const struct dk_convolution *convolution, const float *in, float *out, int add, float slope);
+#endif
