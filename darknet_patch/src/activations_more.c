@@ -143,7 +143,7 @@ static void activate_stock(ACTIVATION stock, float *values, size_t count)
         float *x = values + first;
         int n = count - first < BLOCK ? (int)(count - first) : BLOCK;
         if (stock == RELU) {
-            for (int i = 0; i < n; i++) x[i] *= (float)(x[i] > 0);
+            for (int i = 0; i < n; i++) x[i] = x[i] <= 0 ? 0 : x[i];
         } else if (stock == LEAKY) {
             for (int i = 0; i < n; i++) x[i] = x[i] > 0 ? x[i] : (float)(.1 * x[i]);
         } else {

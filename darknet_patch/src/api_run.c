@@ -61,7 +61,9 @@ static void output(void *argument)
     check_layer(call->net, call->layer);
     const float *from = buffer(call->net, call->layer, &count);
     if (!from) dk_fail(DK_BAD_CALL, "layer %d is not kept: dk_keep it before the run", call->layer);
-    if (count != call->count) dk_fail(DK_BAD_CALL, "layer %d gives %zu values, not %zu", call->layer, count, call->count);
+    if (count != call->count) {
+        dk_fail(DK_BAD_CALL, "layer %d gives %zu values, not %zu", call->layer, count, call->count);
+    }
     memcpy(call->to, from, count * sizeof *from);
 }
 
@@ -157,7 +159,8 @@ static void put_image(void *argument)
                 shape.w, shape.c, image->height, image->width, image->channels);
     }
     int most = call->net->max_batch;
-    if (call->batch < 0 || call->batch >= most) dk_fail(DK_BAD_CALL, "item %d: there are 0 to %d", call->batch, most - 1);
+    int item = call->batch;
+    if (item < 0 || item >= most) dk_fail(DK_BAD_CALL, "item %d: there are 0 to %d", item, most - 1);
     size_t count;
     float *to = buffer(call->net, -1, &count) + (size_t)call->batch * (size_t)call->net->net->inputs;
     for (int c = 0; c < shape.c; c++) {

@@ -89,7 +89,9 @@ static dnnl_primitive_desc_t describe(const struct dk_convolution *k, const stru
     return made;
 }
 
-static dnnl_memory_desc_t weights_in_file(const struct dk_convolution *k, dnnl_format_tag_t four, dnnl_format_tag_t five)
+/* Weights laid out as `four` says, or as `five` with the groups as another axis in front. */
+static dnnl_memory_desc_t describe_weights(const struct dk_convolution *k, dnnl_format_tag_t four,
+                                           dnnl_format_tag_t five)
 {
     const struct dk_filters *f = &k->filters;
     dnnl_dim_t g = f->groups, filters = f->count, channels = k->channels;
@@ -113,7 +115,7 @@ struct dk_onednn *dk_onednn_of(const struct dk_convolution *k)
     check(dnnl_memory_desc_create_with_tag(&fast->source, 4, source, dnnl_f32, dnnl_acdb));
     check(dnnl_memory_desc_create_with_tag(&fast->target, 4, target, dnnl_f32, dnnl_acdb));
     check(dnnl_memory_desc_create_with_tag(&fast->biases, 1, filters, dnnl_f32, dnnl_a));
-    dnnl_memory_desc_t any = weights_in_file(k, dnnl_format_tag_any, dnnl_format_tag_any);
+    dnnl_memory_desc_t any = describe_weights(k, dnnl_format_tag_any, dnnl_format_tag_any);
     dnnl_primitive_desc_t found = describe(k, fast, any, 0, 0);
     dnnl_memory_desc_destroy(any);
     if (!found) return NULL;
@@ -161,7 +163,7 @@ void dk_onednn_pack(const struct dk_convolution *k, const float *weights)
     dnnl_status_t status = dnnl_memory_create(&fast->slope_memory, single, fast->engine, &fast->slope);
     dnnl_memory_desc_destroy(single);
     check(status);
-    dnnl_memory_desc_t from = weights_in_file(k, dnnl_abcd, dnnl_abcde);
+    dnnl_memory_desc_t from = describe_weights(k, dnnl_abcd, dnnl_abcde);
     status = reorder(fast, from, weights);
     dnnl_memory_desc_destroy(from);
     check(status);

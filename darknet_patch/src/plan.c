@@ -114,8 +114,10 @@ static void add_sum(struct builder *b, int index, int chosen)
     const int *sources = b->net->layers[index].dk->sources;
     int p = origin(b, sources[0]), other = p == chosen ? origin(b, sources[1]) : p;
     int source = origin(b, b->net->layers[chosen].dk->sources[0]);
-    int from = want(b, source, order_taken(&b->net->layers[chosen])), rest = want(b, other, order), to = dk_value_of(b->plan, index, order);
-    int in_place = b->readers[other + 1] == 1 && !b->given[other + 1] && other != source;
+    int from = want(b, source, order_taken(&b->net->layers[chosen])), rest = want(b, other, order);
+    int to = dk_value_of(b->plan, index, order);
+    /* Nobody else may want the other side: the convolution, if it is that which it reads, counts as one who does. */
+    int in_place = b->readers[other + 1] == 1 && !b->given[other + 1];
     if (in_place) b->plan->values[to].same = b->plan->values[rest].same;
     else add_step(b, COPY, other, rest, to);
     struct dk_step *step = add_step(b, CONVOLVE, chosen, from, to);

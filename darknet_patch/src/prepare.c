@@ -71,7 +71,8 @@ struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int
     dk_pack_weights(net, weights);
     dk_room_for_output(p, -1);
     for (int i = 0; i < net->n; i++) {
-        if (keep_all || i == net->n - 1 || p->margins[i]) dk_keep_output(p, i); /* margins may be asked for at any time */
+        int is_asked_for = p->margins[i] != NULL; /* margins, after any run */
+        if (keep_all || i == net->n - 1 || is_asked_for) dk_keep_output(p, i);
     }
     make_plan(p);
     return p;
