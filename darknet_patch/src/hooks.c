@@ -85,6 +85,8 @@ void dk_end_layer(void *section, layer *l, int c, int h, int w)
                           &l->mean, &l->variance, &l->mean_delta, &l->variance_delta, &l->rand, &l->loss};
     for (size_t i = 0; i < sizeof training / sizeof *training; i++) drop(training[i]);
     if (l->type == SOFTMAX) dk_set_shape(l, c, h, w); /* upstream leaves them 0 */
+    /* upstream forgets that maps differ when one more is like the first */
+    if (l->type == ROUTE && !l->out_h) dk_set_shape(l, 0, 0, 0);
     if (!l->dk) l->dk = dk_calloc(1, sizeof *l->dk);
     l->dk->type = dk_section_kind(s)->name;
     const char *name = dk_text(s->options, "name");

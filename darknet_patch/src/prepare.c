@@ -10,6 +10,7 @@ struct dk_prepared {
     int batch;
     dk_stores stores;
     char *kept;      /* as stores: [0] is the input */
+    char *fresh;     /* likewise: set, or run alone, since the last run */
     float **margins; /* of [topk] layers */
     struct dk_plan *plan; /* NULL until the next run */
 };
@@ -21,13 +22,14 @@ static size_t count_of(const network *net, int index)
 
 float *dk_kept_output(const struct dk_prepared *p, int index)
 {
-    return p->stores[index + 1];
+    return index < 0 || p->kept[index + 1] || p->fresh[index + 1] ? p->stores[index + 1] : NULL;
 }
 
 float *dk_room_for_output(struct dk_prepared *p, int index)
 {
     float **store = &p->stores[index + 1];
     if (!*store) *store = dk_calloc((size_t)p->batch * count_of(p->net, index), sizeof **store);
+    p->fresh[index + 1] = 1;
     return *store;
 }
 
@@ -61,6 +63,7 @@ struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int
     p->batch = batch;
     p->stores = dk_calloc(layers, sizeof *p->stores);
     p->kept = dk_calloc(layers, 1);
+    p->fresh = dk_calloc(layers, 1);
     p->margins = dk_calloc(layers, sizeof *p->margins);
     dk_release(net->input);
     net->input = net->output = NULL;
@@ -81,6 +84,7 @@ struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int
 void dk_run_prepared(struct dk_prepared *p, int batch)
 {
     if (!p->plan) make_plan(p);
+    memset(p->fresh, 0, (size_t)p->net->n + 1);
     for (int item = 0; item < batch; item++) dk_run_plan(p->plan, p->stores, p->margins, item);
 }
 

@@ -40,7 +40,10 @@ static int header_bytes(FILE *file, int *transposed)
     int version[3];
     dk_read(version, sizeof *version, 3, file);
     int major = version[0], minor = version[1];
-    if (major < 0 || minor < 0) dk_fail(DK_BAD_WEIGHTS, "no Darknet weights: the version reads %d.%d", major, minor);
+    int most = 9999; /* upstream computes with them in int */
+    if (major < 0 || minor < 0 || major > most || minor > most) {
+        dk_fail(DK_BAD_WEIGHTS, "no Darknet weights: the version reads %d.%d", major, minor);
+    }
     int wide = major < 1000 && minor < 1000 && major * 10 + minor >= 2;
     *transposed = major > 1000 || minor > 1000;
     return wide ? 20 : 16;
