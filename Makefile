@@ -34,12 +34,12 @@ bench: $(VENV)/.ready
 # Looks for faults of the Darknet engine: known inputs under sanitizers, then new ones for FUZZ_SECONDS.
 FUZZ_SECONDS ?= 120
 fuzz: $(VENV)/.ready
-	$(BIN)/python darknet_patch/fuzz/fuzz.py replay
-	$(BIN)/python darknet_patch/fuzz/fuzz.py fuzz --seconds $(FUZZ_SECONDS)
+	$(BIN)/python tests/fuzz/fuzz.py replay
+	$(BIN)/python tests/fuzz/fuzz.py fuzz --seconds $(FUZZ_SECONDS)
 
 # The known inputs under valgrind, which takes minutes.
 valgrind: $(VENV)/.ready
-	$(BIN)/python darknet_patch/fuzz/fuzz.py valgrind
+	$(BIN)/python tests/fuzz/fuzz.py valgrind
 
 # The constraints pin every version, torch's CPU build among them.
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -60,7 +60,7 @@ static void output(void *argument)
     size_t count;
     check_layer(call->net, call->layer);
     const float *from = buffer(call->net, call->layer, &count);
-    if (!from) dk_fail(DK_BAD_CALL, "layer %d is not kept: dk_keep it before the run", call->layer);
+    if (!from) dk_fail(DK_BAD_CALL, "the last run did not keep layer %d: dk_keep it before", call->layer);
     if (count != call->count) {
         dk_fail(DK_BAD_CALL, "layer %d gives %zu values, not %zu", call->layer, count, call->count);
     }

@@ -130,8 +130,9 @@ void dk_convolve(struct dk_convolution *k, const float *in, float *out, int add,
     for (int g = 0; g < f->groups; g++) {
         const float *map = in + (size_t)g * (size_t)channels * cells;
         if (!dk_is_pointwise(f)) dk_to_columns(map, channels, f, workspace);
-        dk_multiply(filters, (int)positions, (int)taps(k), k->weights + (size_t)g * (size_t)filters * taps(k),
-                    dk_is_pointwise(f) ? map : workspace, add ? 1 : 0, out + (size_t)g * (size_t)filters * positions);
+        dk_multiply(0, 0, filters, (int)positions, (int)taps(k), 1, k->weights + (size_t)g * (size_t)filters * taps(k),
+                    (int)taps(k), dk_is_pointwise(f) ? map : workspace, (int)positions, add ? 1 : 0,
+                    out + (size_t)g * (size_t)filters * positions, (int)positions);
     }
     finish(k->biases, slope, out, f->count, positions);
 }

@@ -31,8 +31,8 @@ void dk_convolve(struct dk_convolution *convolution, const float *in, float *out
 /* 1 when the activation is x above 0 and slope * x else; slope 1 is none at all. */
 int dk_slope_of(const struct dk_activation *activation, float *slope);
 
-/* C = A B + beta * C, row-major without gaps, of m x k by k x n; beta is 0 or 1. */
-void dk_multiply(int m, int n, int k, const float *a, const float *b, float beta, float *c);
+/* As dk_gemm, by the library of the build. */
+dk_product dk_multiply;
 
 /* convolve_onednn.c. NULL when oneDNN is not there, or has no fast way for this one. */
 struct dk_onednn *dk_onednn_of(const struct dk_convolution *convolution);

@@ -23,8 +23,8 @@ static void forward_convolutional(layer l, network net)
         const float *weights = k->weights + (size_t)(part % f->groups) * (size_t)filters * (size_t)taps;
         float *out = l.output + (size_t)part * (size_t)filters * positions;
         if (!dk_is_pointwise(f)) dk_to_columns(map, channels, f, net.workspace);
-        dk_gemm(0, 0, filters, (int)positions, taps, 1, weights, taps, dk_is_pointwise(f) ? map : net.workspace,
-                (int)positions, 0, out, (int)positions);
+        l.dk->multiply(0, 0, filters, (int)positions, taps, 1, weights, taps,
+                       dk_is_pointwise(f) ? map : net.workspace, (int)positions, 0, out, (int)positions);
     }
     dk_apply_norm(&k->norm, l.output, l.output, l.batch, f->count, positions);
 }
@@ -40,8 +40,8 @@ static void forward_deconvolutional(layer l, network net)
     for (int part = 0; part < l.batch * f->groups; part++) {
         const float *map = net.input + (size_t)part * (size_t)channels * positions;
         const float *weights = k->weights + (size_t)(part % f->groups) * (size_t)channels * (size_t)taps;
-        dk_gemm(1, 0, taps, (int)positions, channels, 1, weights, taps, map, (int)positions, 0, net.workspace,
-                (int)positions);
+        l.dk->multiply(1, 0, taps, (int)positions, channels, 1, weights, taps, map, (int)positions, 0, net.workspace,
+                       (int)positions);
         dk_add_columns(net.workspace, filters, f, l.output + (size_t)part * (size_t)filters * cells);
     }
     dk_apply_norm(&k->norm, l.output, l.output, l.batch, f->count, cells);

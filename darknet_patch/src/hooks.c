@@ -88,6 +88,7 @@ void dk_end_layer(void *section, layer *l, int c, int h, int w)
     /* upstream forgets that maps differ when one more is like the first */
     if (l->type == ROUTE && !l->out_h) dk_set_shape(l, 0, 0, 0);
     if (!l->dk) l->dk = dk_calloc(1, sizeof *l->dk);
+    l->dk->multiply = dk_gemm;
     l->dk->type = dk_section_kind(s)->name;
     const char *name = dk_text(s->options, "name");
     if (name) {

@@ -16,6 +16,11 @@ struct dk_values {
     int count, loaded;
 };
 
+/* C = alpha * op(A) op(B) + beta * C, row-major; ta and tb transpose A and B. */
+typedef void dk_product(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+                        int ldb, float beta, float *c, int ldc);
+dk_product dk_gemm;
+
 /* What we keep about a layer beside upstream's struct; the lowest part only for layers of our own. */
 struct dk_layer {
     const char *type;
@@ -27,6 +32,7 @@ struct dk_layer {
     void (*forward_last)(layer l, network net);
 
     struct dk_convolution *convolution; /* of a prepared network */
+    dk_product *multiply;               /* dk_gemm, or in a prepared network the library's */
 
     const network *net;
     void *own;                   /* the C file of the layer knows what */
@@ -43,7 +49,4 @@ int dk_begin_layer(void *section, network *net, int index, int inputs, int c, in
 void dk_end_layer(void *section, layer *l, int c, int h, int w);
 void dk_load_layer(const layer *l, FILE *file);
 
-/* C = alpha * op(A) op(B) + beta * C, row-major; ta and tb transpose A and B. */
-void dk_gemm(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-             float beta, float *c, int ldc);
 #endif

@@ -18,9 +18,10 @@ static void forward_matmul(layer l, network net)
         int image = m / l.out_c, matrix = m % l.out_c;
         size_t at = (size_t)image * (size_t)k->a.count + (size_t)(k->a.count == 1 ? 0 : matrix);
         size_t bt = (size_t)image * (size_t)k->b.count + (size_t)(k->b.count == 1 ? 0 : matrix);
-        dk_gemm(k->a.transposed, k->b.transposed, l.out_h, l.out_w, k->a.columns, 1,
-                net.input + at * k->a.rows * k->a.columns, k->a.stored_width,
-                other + bt * k->b.rows * k->b.columns, k->b.stored_width, 0, l.output + (size_t)m * cells, l.out_w);
+        l.dk->multiply(k->a.transposed, k->b.transposed, l.out_h, l.out_w, k->a.columns, 1,
+                       net.input + at * k->a.rows * k->a.columns, k->a.stored_width,
+                       other + bt * k->b.rows * k->b.columns, k->b.stored_width, 0, l.output + (size_t)m * cells,
+                       l.out_w);
     }
 }
 

@@ -25,7 +25,15 @@ const char *dk_convolutions(void)
 }
 #endif
 
-#if defined(DK_OPENBLAS)
+#if defined(DK_ONEDNN)
+void dk_multiply(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                 float beta, float *c, int ldc)
+{
+    dnnl_status_t status =
+        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    if (status != dnnl_success) dk_fail(DK_NO_MEMORY, "oneDNN gave up on a product with status %d", (int)status);
+}
+#elif defined(DK_OPENBLAS)
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -33,7 +41,8 @@ const char *dk_convolutions(void)
 
 /* Threads share columns out, or rows where columns are few, each with a product of its own: a second pool of
  * threads beside OpenMP's would compete with it. */
-void dk_multiply(int m, int n, int k, const float *a, const float *b, float beta, float *c)
+void dk_multiply(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                 float beta, float *c, int ldc)
 {
 #ifdef _OPENMP
     int most = (double)m * n * k < 1e5 ? 1 : omp_get_max_threads();
@@ -41,20 +50,21 @@ void dk_multiply(int m, int n, int k, const float *a, const float *b, float beta
     int most = 1;
 #endif
     int by_rows = m > n, whole = by_rows ? m : n, parts = most < whole ? most : whole;
+    ptrdiff_t row = ta ? 1 : lda, column = tb ? ldb : 1; /* steps between rows of A and columns of B */
     scipy_openblas_set_num_threads(1);
 #pragma omp parallel for if (parts > 1) num_threads(parts)
     for (int part = 0; part < parts; part++) {
-        int first = (int)((long)whole * part / parts), last = (int)((long)whole * (part + 1) / parts);
-        int rows = by_rows ? last - first : m, columns = by_rows ? n : last - first;
-        const float *left = by_rows ? a + (size_t)first * (size_t)k : a, *right = by_rows ? b : b + first;
-        float *out = by_rows ? c + (size_t)first * (size_t)n : c + first;
-        scipy_cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, columns, k, 1, left, k, right, n, beta, out,
-                          n);
+        int first = (int)((long)whole * part / parts), count = (int)((long)whole * (part + 1) / parts) - first;
+        const float *left = by_rows ? a + first * row : a, *right = by_rows ? b : b + first * column;
+        float *out = by_rows ? c + (ptrdiff_t)first * ldc : c + first;
+        scipy_cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans,
+                          by_rows ? count : m, by_rows ? n : count, k, alpha, left, lda, right, ldb, beta, out, ldc);
     }
 }
 #else
-void dk_multiply(int m, int n, int k, const float *a, const float *b, float beta, float *c)
+void dk_multiply(int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                 float beta, float *c, int ldc)
 {
-    dk_gemm(0, 0, m, n, k, 1, a, k, b, n, beta, c, n);
+    dk_gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 #endif

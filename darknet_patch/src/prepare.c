@@ -10,7 +10,7 @@ struct dk_prepared {
     int batch;
     dk_stores stores;
     char *kept;      /* as stores: [0] is the input */
-    char *fresh;     /* likewise: set, or run alone, since the last run */
+    char *fresh;     /* likewise: holds what the last run made, or what was set or run alone since */
     float **margins; /* of [topk] layers */
     struct dk_plan *plan; /* NULL until the next run */
 };
@@ -22,7 +22,7 @@ static size_t count_of(const network *net, int index)
 
 float *dk_kept_output(const struct dk_prepared *p, int index)
 {
-    return index < 0 || p->kept[index + 1] || p->fresh[index + 1] ? p->stores[index + 1] : NULL;
+    return p->fresh[index + 1] ? p->stores[index + 1] : NULL;
 }
 
 float *dk_room_for_output(struct dk_prepared *p, int index)
@@ -36,7 +36,9 @@ float *dk_room_for_output(struct dk_prepared *p, int index)
 void dk_keep_output(struct dk_prepared *p, int index)
 {
     if (index < 0 || p->kept[index + 1]) return;
+    char fresh = p->fresh[index + 1];
     dk_room_for_output(p, index);
+    p->fresh[index + 1] = fresh;
     p->kept[index + 1] = 1;
     dk_release_plan(p->plan);
     p->plan = NULL;
@@ -68,6 +70,7 @@ struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int
     dk_release(net->input);
     net->input = net->output = NULL;
     for (int i = 0; i < net->n; i++) {
+        net->layers[i].dk->multiply = dk_multiply;
         dk_drop_output(&net->layers[i]);
         if (dk_topk_margins_of(&net->layers[i])) p->margins[i] = dk_calloc((size_t)batch, sizeof(float));
     }
@@ -84,7 +87,8 @@ struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int
 void dk_run_prepared(struct dk_prepared *p, int batch)
 {
     if (!p->plan) make_plan(p);
-    memset(p->fresh, 0, (size_t)p->net->n + 1);
+    memcpy(p->fresh, p->kept, (size_t)p->net->n + 1);
+    p->fresh[0] = 1;
     for (int item = 0; item < batch; item++) dk_run_plan(p->plan, p->stores, p->margins, item);
 }
 

@@ -8,7 +8,7 @@ struct dk_prepared;
 /* Takes over a network that was parsed for a batch of 1, and loads its weights; `weights` may be NULL. */
 struct dk_prepared *dk_prepare(network *net, const char *weights, int batch, int keep_all);
 void dk_keep_output(struct dk_prepared *prepared, int index);
-/* The kept outputs of a layer, N, C, H, W; -1 is the network's input. NULL when they are not kept. */
+/* The outputs of a layer, N, C, H, W; -1 is the network's input. NULL when the last run did not keep them. */
 float *dk_kept_output(const struct dk_prepared *prepared, int index);
 /* The same, making room where nothing was kept. */
 float *dk_room_for_output(struct dk_prepared *prepared, int index);

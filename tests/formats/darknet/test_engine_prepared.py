@@ -191,7 +191,7 @@ def test_an_output_that_was_not_kept(files) -> None:
         values = np.empty((1, *net.layers[1].shape), np.float32)
         engine, handle = load_library(), net._open()
         assert engine.dk_output(handle, 1, values.ctypes.data_as(FLOATS), values.size) == 5
-        assert b"layer 1 is not kept" in engine.dk_message(handle)
+        assert b"did not keep layer 1" in engine.dk_message(handle)
 
 
 def test_networks_run_in_threads_of_their_own(files, images: Floats) -> None:

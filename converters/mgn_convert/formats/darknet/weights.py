@@ -23,6 +23,8 @@ from mgn_convert.graph.types import Array, Shape
 
 HEADER = struct.pack("<iiiq", 0, 2, 0, 0)
 """What we write: version 0.2.0, no image seen."""
+LATEST = 9999
+"""The largest number in a version that the engine takes."""
 FLOAT = np.dtype("<f4")
 _LARGEST = 2**42
 _BLOCK = 1 << 20
@@ -47,7 +49,7 @@ class WeightsFile:
             major, minor, _ = struct.unpack("<iii", start)
             wide = 10 * major + minor >= 2 and major < 1000 and minor < 1000
             self.header = 20 if wide else 16
-            if major < 0 or minor < 0:
+            if not (0 <= major <= LATEST and 0 <= minor <= LATEST):
                 raise FileFormatError(
                     f"{path} is not a Darknet weights file",
                     because="it starts with a version of three small numbers",
