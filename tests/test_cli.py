@@ -82,6 +82,17 @@ def test_a_tolerance_that_nothing_meets_exits_with_1(converted):
     assert "fail" in result.output
 
 
+def test_verify_in_the_plain_engine_on_one_thread(converted):
+    files = converted / "small.prototxt", converted / "small.cfg"
+    result = call("verify", *files, "--engine", "darknet-plain", "--threads", "1")
+    assert result.exit_code == 0, result.output
+    assert "darknet-plain" in result.output
+    result = call("verify", *files, "--engine", "darknt")
+    assert result.exit_code == 2
+    assert "there is no engine 'darknt'" in result.output
+    assert call("verify", *files, "--threads", "0").exit_code == 2
+
+
 def test_embed_uses_the_manifest_and_any_engine_agrees(converted, tmp_path):
     for number in range(3):
         Image.effect_noise((16, 48), 40 + 30 * number).convert("RGB").save(tmp_path / f"{number}.png")

@@ -38,8 +38,21 @@ def test_any_number_of_images(cfg):
     assert together["relu"].shape == (19, 4, 7, 4)
     assert together["logits"].shape == (19, 3)
     for name in ("relu", "logits"):
-        # The order of a float32 sum may depend on the batch.
-        np.testing.assert_allclose(together[name], np.concatenate([a[name] for a in alone]), atol=1e-6)
+        np.testing.assert_array_equal(together[name], np.concatenate([a[name] for a in alone]))
+
+
+def test_engine_and_threads(cfg):
+    images = np.random.default_rng(0).standard_normal((2, 5, 9, 6))
+    with FORMAT.open_runner(Source(cfg, engine="darknet-plain", threads=1)) as plain:
+        assert plain.engine == "darknet-plain"
+        wanted = plain.run(images)["logits"]
+    for source in (Source(cfg, threads=2), Source(cfg, engine="pycaffe"), Source(cfg, engine="darknet")):
+        with FORMAT.open_runner(source) as runner:
+            assert runner.engine == "darknet"
+            np.testing.assert_allclose(runner.run(images)["logits"], wanted, atol=1e-6)
+    with pytest.raises(UsageError, match="there is no engine 'caffe'") as caught:
+        FORMAT.open_runner(Source(cfg, engine="caffe"))
+    assert "darknet-plain" in caught.value.remedy
 
 
 def test_wrong_calls(cfg):
