@@ -125,7 +125,7 @@ def test_convolution_with_batch_norm_of_small_variances(
 def test_sums_over_many_channels_are_as_good_as_pytorch(
     run: Run, rng: np.random.Generator, plain: bool
 ) -> None:
-    """The plain engine sums in blocks; oneDNN adds product after product, and is up to six times as far off."""
+    """The plain engine sums in blocks; oneDNN adds one by one, and is up to six times as far off."""
     for channels, size in ((512, 3), (2048, 1)):
         images, weights = single(rng, 2, channels, 9, 5), single(rng, 19, channels, size, size)
         sections = f"[convolutional]\nfilters=19\nsize={size}\nstride=1\npadding=0\nactivation=linear\n"
