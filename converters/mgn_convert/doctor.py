@@ -20,7 +20,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Every engine and tool, default ones first. Nothing is built or loaded."""
+    """Every engine and tool, default ones first. Nothing is built; a built Darknet engine is asked."""
     from mgn_convert.formats.darknet.build import cached_library
 
     found = [
@@ -51,7 +51,9 @@ def examine() -> list[Finding]:
 
 def _convolution() -> Finding:
     """What the Darknet engine convolves with, and how it would be faster; present with a library for that."""
+    from mgn_convert.formats.darknet.build import cached_library
     from mgn_convert.formats.darknet.convolutions import BUILTIN, choose, faster_than
+    from mgn_convert.formats.darknet.library import load_library
 
     try:
         chosen = choose()
@@ -59,6 +61,8 @@ def _convolution() -> Finding:
         return Finding("convolution", False, f"{error.what}; {error.remedy}", optional=True)
     faster = faster_than(chosen)
     detail = f"{chosen.label}; faster: {faster}" if faster else chosen.label
+    if built := cached_library():
+        detail += f"; the engine says: {load_library(built).dk_convolutions().decode()}"
     return Finding("convolution", chosen != BUILTIN, detail, optional=True)
 
 

@@ -33,7 +33,8 @@ struct dk_convolution *dk_convolution_of(const layer *l)
     struct dk_convolution *kept = dk_calloc(1, sizeof *kept);
     *kept = made;
     kept->biases = dk_calloc((size_t)f->count, sizeof(float));
-    kept->fast = dk_onednn_of(kept);
+    kept->amx = dk_amx_of(kept);
+    if (!kept->amx) kept->fast = dk_onednn_of(kept);
     return kept;
 }
 
@@ -46,6 +47,7 @@ static size_t taps(const struct dk_convolution *k)
 
 size_t dk_packed_count(const struct dk_convolution *k)
 {
+    if (k->amx) return dk_amx_packed_count(k);
     return k->fast ? dk_onednn_packed_count(k->fast) : taps(k) * (size_t)k->filters.count;
 }
 
@@ -87,8 +89,14 @@ int dk_fold(const layer *l, struct dk_convolution *k, float *weights)
 void dk_pack(struct dk_convolution *k, const float *weights, float *to)
 {
     k->weights = to;
-    if (k->fast) dk_onednn_pack(k, weights);
+    if (k->amx) dk_amx_pack(k, weights);
+    else if (k->fast) dk_onednn_pack(k, weights);
     else memcpy(to, weights, dk_packed_count(k) * sizeof *to);
+}
+
+int dk_takes_last(const struct dk_convolution *k)
+{
+    return k->amx || k->fast;
 }
 
 int dk_can_fuse(struct dk_convolution *k, int add, const struct dk_activation *activation)
@@ -120,6 +128,10 @@ void dk_convolve(struct dk_convolution *k, const float *in, float *out, int add,
 {
     float slope;
     if (!dk_slope_of(activation, &slope)) slope = 1;
+    if (k->amx) {
+        dk_amx_convolve(k, in, out, add, slope);
+        return;
+    }
     if (k->fast) {
         dk_onednn_convolve(k, in, out, add, slope);
         return;

@@ -1,6 +1,8 @@
 /* The matrix product behind convolutions of prepared networks, and the name of what runs them. */
 #include "convolution.h"
 
+#include "amx_tiles.h"
+
 #if defined(DK_ONEDNN)
 #include <stdio.h>
 
@@ -10,18 +12,19 @@ const char *dk_convolutions(void)
 {
     static _Thread_local char name[48];
     const dnnl_version_t *loaded = dnnl_version();
-    snprintf(name, sizeof name, "oneDNN %d.%d.%d", loaded->major, loaded->minor, loaded->patch);
+    const char *more = dk_has_amx() ? "AMX and " : "";
+    snprintf(name, sizeof name, "%soneDNN %d.%d.%d", more, loaded->major, loaded->minor, loaded->patch);
     return name;
 }
 #elif defined(DK_OPENBLAS)
 const char *dk_convolutions(void)
 {
-    return "OpenBLAS";
+    return dk_has_amx() ? "AMX and OpenBLAS" : "OpenBLAS";
 }
 #else
 const char *dk_convolutions(void)
 {
-    return "built-in";
+    return dk_has_amx() ? "AMX and built-in" : "built-in";
 }
 #endif
 

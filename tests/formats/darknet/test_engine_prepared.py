@@ -21,8 +21,8 @@ from mgn_convert.formats.darknet.library import FLOATS, load_library
 
 Floats = npt.NDArray[np.float32]
 LIMIT = 2e-6
-SHAPE = (5, 12, 8)
-NET = "[net]\nchannels=5\nheight=12\nwidth=8\n"
+SHAPE = (5, 20, 14)
+NET = "[net]\nchannels=5\nheight=20\nwidth=14\n"
 NORM = "batch_normalize=1\n"
 
 
@@ -99,6 +99,15 @@ NETWORKS = {
     + "[route]\nlayers=1,2\n",
     "activations": conv(6, 3, "leaky") + conv(6, 1, "swish") + conv(6, 1, "elu", NORM + "alpha=0.5\n"),
     "slopes": conv(6, 3, "leaky", "slope=0.3\n") + conv(6, 3, "linear", ""),
+    "wide": conv(64) + conv(96, 3) + conv(40) + conv(64, 3, "leaky") + conv(5),
+    "a wide block": conv(64)
+    + (conv(96) + conv(64, 3, "linear") + SHORTCUT.format(-3, "relu")) * 2
+    + conv(64, 3, "linear", "")
+    + SHORTCUT.format(-2, "leaky"),
+    "wide strides": conv(32)
+    + conv(64, 3, "relu", "stride=2\n")
+    + conv(64, 2, "relu", "stride_h=1\nstride_w=1\ndilation_h=3\ndilation_w=2\n")
+    + conv(30, 3, "linear", "padding_h=3\npadding_w=0\n"),
     "groups": conv(10, 3, "relu", NORM + "groups=5\n")
     + conv(20, 3, "relu", "groups=2\n")
     + conv(20, 1, "relu", "groups=20\n"),
@@ -234,7 +243,7 @@ before = len(os.listdir("/proc/self/task"))
 gomp = ctypes.CDLL("libgomp.so.1")
 most = gomp.omp_get_max_threads()
 with Network(*sys.argv[1:3], threads=int(sys.argv[3]) or None) as net:
-    net(np.zeros((1, 5, 12, 8), np.float32))
+    net(np.zeros((1, 5, 20, 14), np.float32))
 print(len(os.listdir("/proc/self/task")) - before + 1, gomp.omp_get_max_threads() == most)
 """
 
