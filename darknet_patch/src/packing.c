@@ -83,7 +83,6 @@ void dk_pack_weights(network *net, const char *path)
         if (weights_of(l) > largest) largest = weights_of(l);
     }
     float *all = dk_calloc(total + 16, sizeof *all), *buffer = dk_calloc(largest + 16, sizeof *buffer);
-    dk_prefer_large_pages(all);
     packing.packed = aligned(all);
     packing.buffer = aligned(buffer);
     if (path) packing.file = dk_open_weights(path, &packing.transposed);
