@@ -20,12 +20,22 @@ int dk_call(dk_net *net, void (*work)(void *), void *argument)
 {
 #ifdef _OPENMP
     int before = omp_get_max_threads();
-    if (net->threads) omp_set_num_threads(net->threads);
+    omp_set_num_threads(net->threads);
     int status = dk_guarded(&net->context, work, argument);
     omp_set_num_threads(before);
     return status;
 #else
     return dk_guarded(&net->context, work, argument);
+#endif
+}
+
+/* Asked once, at load: what was made ready for so many threads then runs on no other number. */
+static int all_threads(void)
+{
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
 #endif
 }
 
@@ -60,7 +70,7 @@ int dk_load(const char *cfg, const char *weights, const dk_options *options, dk_
         struct load job = {net, cfg, weights, options};
         dk_context_init(&net->context);
         net->max_batch = net->batch = options->batch;
-        net->threads = options->threads;
+        net->threads = options->threads ? options->threads : all_threads();
         net->context.max_batch = options->plain ? options->batch : 1; /* prepared: one image after another */
         status = dk_call(net, load, &job);
         words = net->context.message;
