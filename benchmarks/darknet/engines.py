@@ -19,6 +19,7 @@ class Ours:
     """Our Darknet with its prepared path."""
 
     plain = False
+    amx = True
 
     def __init__(self, network: dict[str, Any], batch: int, threads: int) -> None:
         from mgn_convert.formats.darknet.engine import Network
@@ -27,13 +28,19 @@ class Ours:
         load_library()
         self._network = Network
         self._files = network["files"]["cfg"], network["files"]["weights"]
-        self._options = dict(batch=batch, threads=threads, plain=self.plain)
+        self._options = dict(batch=batch, threads=threads, plain=self.plain, amx=self.amx)
 
     def load(self) -> None:
         self._net = self._network(*self._files, **self._options)
 
     def run(self, images: Array) -> Array:
         return next(iter(self._net(images).values()))
+
+
+class OursWithoutAmx(Ours):
+    """Our Darknet as on a processor without that matrix unit: convolutions by the library of the build."""
+
+    amx = False
 
 
 class OursPlain(Ours):
@@ -157,6 +164,7 @@ class PytorchFloat64(Pytorch):
 
 ENGINES: dict[str, Any] = {
     "ours": Ours,
+    "ours-without-amx": OursWithoutAmx,
     "ours-plain": OursPlain,
     "stock": Stock,
     "onnxruntime": Onnxruntime,

@@ -17,6 +17,7 @@ from mgn_convert.formats.darknet.library import load_library
 BASE = "onnxruntime"
 TITLES = {
     "ours": "ours, prepared",
+    "ours-without-amx": "ours, without AMX",
     "ours-plain": "ours, plain path",
     "stock": "stock Darknet",
     "onnxruntime": "onnxruntime {onnxruntime}",

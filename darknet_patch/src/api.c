@@ -71,6 +71,7 @@ int dk_load(const char *cfg, const char *weights, const dk_options *options, dk_
         dk_context_init(&net->context);
         net->max_batch = net->batch = options->batch;
         net->threads = options->threads ? options->threads : all_threads();
+        net->context.no_amx = options->no_amx;
         net->context.max_batch = options->plain ? options->batch : 1; /* prepared: one image after another */
         status = dk_call(net, load, &job);
         words = net->context.message;

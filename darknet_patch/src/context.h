@@ -28,6 +28,7 @@ struct dk_context {
     int line;            /* of the cfg, 0 when no cfg is being read */
     const char *section; /* with brackets, NULL before the first */
     int max_batch;
+    int no_amx; /* as in dk_options */
     float *scratch;
     size_t scratch_size;
 };

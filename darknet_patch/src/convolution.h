@@ -37,7 +37,8 @@ int dk_slope_of(const struct dk_activation *activation, float *slope);
 /* As dk_gemm, by the library of the build. */
 dk_product dk_multiply;
 
-/* convolve_amx.c. NULL when the processor has no AMX, or it is not worth it for this one. */
+/* convolve_amx.c. NULL when the processor has no AMX, the caller wants none, or it is not
+ * worth it for this one. */
 struct dk_amx *dk_amx_of(const struct dk_convolution *convolution);
 size_t dk_amx_packed_count(const struct dk_convolution *convolution);
 void dk_amx_pack(const struct dk_convolution *convolution, const float *weights);

@@ -64,7 +64,7 @@ struct dk_amx *dk_amx_of(const struct dk_convolution *k)
 {
     const struct dk_slide *y = &k->filters.y, *x = &k->filters.x;
     struct dk_amx made = {.groups = divide_up(k->channels, SIDE), .panels = divide_up(k->filters.count, SIDE)};
-    if (!is_worth_it(k, made.groups, made.panels) || !dk_has_amx()) return NULL;
+    if (!is_worth_it(k, made.groups, made.panels) || dk_current()->no_amx || !dk_has_amx()) return NULL;
     int shared = y->stride == 1; /* a plane by all taps of a column */
     made.planes = x->size * (shared ? 1 : y->size);
     made.band = min(y->count, divide_up(BAND, x->count));

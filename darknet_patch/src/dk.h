@@ -45,6 +45,7 @@ typedef struct {
     int threads;     /* that one run may use; 0: OMP_NUM_THREADS, else one per core */
     int plain;       /* 1: upstream's way, layer after layer, as a reference; 0: prepared for inference */
     int keep_layers; /* 1: every layer's output stays, as with plain; 0: the last one's, and what dk_keep names */
+    int no_amx;      /* 1: convolve without AMX, also where the processor has it */
 } dk_options;
 
 /* Reads `cfg`, makes room and fills the weights; `weights` may be NULL: all weights are 0. `message`, of `size`

@@ -55,7 +55,8 @@ enum way { PREPARED, KEEPING_ALL, PLAIN };
 
 static int load(const struct wishes *w, const char *path, enum way way, dk_net **net)
 {
-    dk_options options = {.batch = w->batch, .threads = 1, .plain = way == PLAIN, .keep_layers = way == KEEPING_ALL};
+    dk_options options = {.batch = w->batch, .threads = 1, .plain = way == PLAIN, .keep_layers = way == KEEPING_ALL,
+                          .no_amx = w->seed % 32 >= 24};
     memset(message, 'x', sizeof message);
     limits_set(w->large ? LARGE_ROOM : ROOM, w->failing);
     int status = dk_load(cfg.path, path, &options, net, message, sizeof message);

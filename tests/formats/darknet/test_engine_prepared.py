@@ -130,23 +130,33 @@ NETWORKS = {
 }
 
 
+@pytest.mark.parametrize("amx", [True, False], ids=["amx", "no amx"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_layer_is_that_of_the_plain_engine(files, images: Floats, name: str) -> None:
+def test_every_layer_is_that_of_the_plain_engine(files, images: Floats, name: str, amx: bool) -> None:
     """With only the end kept, with every layer kept, with some named, and each layer alone."""
     paths = files(NETWORKS[name])
     with Network(*paths, batch=3, plain=True) as plain:
         wanted = plain(images, range(len(plain.layers)))
         last = plain.layers[-1].key
-        with Network(*paths, batch=3) as net:
+        with Network(*paths, batch=3, amx=amx) as net:
             assert error_of(net(images)[last], wanted[last]) <= LIMIT
             for key, found in net(images, range(0, len(net.layers), 2)).items():
                 assert error_of(found, wanted[key]) <= LIMIT
-        with Network(*paths, batch=3, keep_layers=True) as net:
+        with Network(*paths, batch=3, keep_layers=True, amx=amx) as net:
             for key, found in net(images, range(len(net.layers))).items():
                 assert error_of(found, wanted[key]) <= LIMIT
             for layer in net.layers:
                 inputs = {s: images if s < 0 else wanted[str(s)] for s in net.sources(layer.index)}
                 assert error_of(net.forward_layer(layer.index, inputs), wanted[layer.key]) <= LIMIT
+
+
+def test_amx_is_left_out_when_told(files, images: Floats) -> None:
+    """Its sums are rounded elsewhere than those of the library."""
+    paths = files(NETWORKS["wide"])
+    with Network(*paths, batch=3) as used, Network(*paths, batch=3, amx=False) as unused:
+        (with_amx,), (without,) = used(images).values(), unused(images).values()
+    has_amx = load_library().dk_convolutions().startswith(b"AMX")
+    assert np.array_equal(with_amx, without) != has_amx
 
 
 def test_an_image_gives_the_same_in_any_batch(files, images: Floats) -> None:

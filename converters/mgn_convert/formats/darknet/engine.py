@@ -42,7 +42,8 @@ class Network:
     It is prepared for inference: batch norm folded, activations and sums fused, memory shared by layers that
     are not needed at the same time. `plain` runs it in upstream's way instead, layer after layer, as a
     reference; `keep_layers` holds every layer's output, which layers named in calls otherwise cost a new plan
-    for. `threads` work on one call; by default OMP_NUM_THREADS, else one per core.
+    for. `threads` work on one call; by default OMP_NUM_THREADS, else one per core. `amx` is whether to use
+    the matrix unit of processors that have one.
 
     Raises FileFormatError for a cfg or weights file that breaks a rule (the message names cfg line and
     section, or the bytes expected and found) and UnsupportedError for layer kinds the engine leaves out.
@@ -58,6 +59,7 @@ class Network:
         threads: int | None = None,
         plain: bool = False,
         keep_layers: bool = False,
+        amx: bool = True,
     ) -> None:
         self._handle: ctypes.c_void_p | None = None
         self._engine = load_library()
@@ -66,7 +68,7 @@ class Network:
         files = [os.fsencode(path) if path is not None else None for path in (cfg, weights)]
         if threads is not None and threads < 1:
             raise UsageError("threads must be at least 1", got=str(threads))
-        options = Options(batch, threads or 0, plain, keep_layers)
+        options = Options(batch, threads or 0, plain, keep_layers, not amx)
         status = self._engine.dk_load(
             *files, ctypes.byref(options), ctypes.byref(handle), message, len(message)
         )
