@@ -35,7 +35,13 @@ class Shape(ctypes.Structure):
 class Options(ctypes.Structure):
     """dk_options of dk.h."""
 
-    _fields_ = (("batch", c_int), ("threads", c_int), ("plain", c_int), ("keep_layers", c_int), ("no_amx", c_int))
+    _fields_ = (
+        ("batch", c_int),
+        ("threads", c_int),
+        ("plain", c_int),
+        ("keep_layers", c_int),
+        ("no_amx", c_int),
+    )
 
 
 class Image(ctypes.Structure):
