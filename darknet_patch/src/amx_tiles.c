@@ -1,6 +1,6 @@
 #include "amx_tiles.h"
 
-#if defined(__AMX_BF16__) && defined(__AVX512F__) && defined(__linux__)
+#if defined(DK_AMX)
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
@@ -153,10 +153,5 @@ void dk_multiply_chunk(const struct dk_chunk *chunk, int two, float *sums, const
 {
     if (two) multiply(chunk, 1, sums, before);
     else multiply(chunk, 0, sums, before);
-}
-#else
-int dk_has_amx(void)
-{
-    return 0;
 }
 #endif

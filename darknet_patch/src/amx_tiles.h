@@ -9,6 +9,9 @@
 #define DK_AMX_TILES_H
 #include <stddef.h>
 
+#if defined(__AMX_BF16__) && defined(__AVX512F__) && defined(__linux__)
+#define DK_AMX
+
 /* A tile is 16 rows of 64 bytes. Sums are of blocks of SIDE pixels x SIDE filters; a group is SIDE terms of each
  * sum, a chunk at most CHUNK groups. */
 enum { SIDE = 32, ROW = 64, TILE = 16 * ROW, PARTS = 3, CHUNK = 4 };
@@ -47,4 +50,10 @@ void dk_cut_weights(const float *from, int groups, char *to);
 /* sums[SIDE or, not two, 16 pixels][SIDE] of one chunk; `before` is delivered on the way. */
 void dk_multiply_chunk(const struct dk_chunk *chunk, int two, float *sums, const struct dk_sums *before);
 void dk_deliver(const struct dk_sums *sums);
+#else
+static inline int dk_has_amx(void)
+{
+    return 0;
+}
+#endif
 #endif

@@ -1,9 +1,19 @@
 #include "convolution.h"
 
-#include <string.h>
-
+#include "amx_tiles.h"
 #include "channel_norm.h"
 #include "filters.h"
+
+/* The fastest first. */
+static const struct dk_way *const ways[] = {
+#if defined(DK_AMX)
+    &dk_amx_way,
+#endif
+#if defined(DK_ONEDNN)
+    &dk_onednn_way,
+#endif
+    &dk_product_way,
+};
 
 static struct dk_slide slide(int size, int stride, int padding, int cells, int count)
 {
@@ -33,22 +43,10 @@ struct dk_convolution *dk_convolution_of(const layer *l)
     struct dk_convolution *kept = dk_calloc(1, sizeof *kept);
     *kept = made;
     kept->biases = dk_calloc((size_t)f->count, sizeof(float));
-    kept->amx = dk_amx_of(kept);
-    if (!kept->amx) kept->fast = dk_onednn_of(kept);
+    for (const struct dk_way *const *way = ways; !kept->way; way++) {
+        if ((*way)->make(kept)) kept->way = *way;
+    }
     return kept;
-}
-
-/* Weights of one filter. */
-static size_t taps(const struct dk_convolution *k)
-{
-    const struct dk_filters *f = &k->filters;
-    return (size_t)(k->channels / f->groups) * (size_t)f->y.size * (size_t)f->x.size;
-}
-
-size_t dk_packed_count(const struct dk_convolution *k)
-{
-    if (k->amx) return dk_amx_packed_count(k);
-    return k->fast ? dk_onednn_packed_count(k->fast) : taps(k) * (size_t)k->filters.count;
 }
 
 static struct dk_norm norm_of(const layer *l)
@@ -75,7 +73,7 @@ int dk_fold(const layer *l, struct dk_convolution *k, float *weights)
         fits = fits && (most == 0 || (most > 1e-20 && most < 1e20)) && fabs(term - mean * factor) < 1e30;
     }
     if (!fits) return 0;
-    size_t count = taps(k);
+    size_t count = dk_taps(k);
 #pragma omp parallel for private(factor, mean, term) if (count * (size_t)filters > DK_MANY)
     for (int i = 0; i < filters; i++) {
         dk_norm_of(&norm, i, &factor, &mean, &term);
@@ -86,41 +84,11 @@ int dk_fold(const layer *l, struct dk_convolution *k, float *weights)
     return 1;
 }
 
-void dk_pack(struct dk_convolution *k, const float *weights, float *to)
-{
-    k->weights = to;
-    if (k->amx) dk_amx_pack(k, weights);
-    else if (k->fast) dk_onednn_pack(k, weights);
-    else memcpy(to, weights, dk_packed_count(k) * sizeof *to);
-}
-
-int dk_takes_last(const struct dk_convolution *k)
-{
-    return k->amx || k->fast;
-}
-
 int dk_can_fuse(struct dk_convolution *k, int add, const struct dk_activation *activation)
 {
     float slope;
     if (!dk_slope_of(activation, &slope)) return 0;
-    return !k->fast || dk_onednn_ready(k, add, slope != 1);
-}
-
-/* One pass over the output: what is left after the product. */
-static void finish(const float *biases, float slope, float *out, int filters, size_t positions)
-{
-#pragma omp parallel for if (filters * positions > DK_MANY)
-    for (int i = 0; i < filters; i++) {
-        float bias = biases[i], *row = out + (size_t)i * positions;
-        if (slope == 1) {
-            for (size_t j = 0; j < positions; j++) row[j] += bias;
-        } else {
-            for (size_t j = 0; j < positions; j++) {
-                float x = row[j] + bias, below = slope == 0 ? 0 : slope * x; /* 0, not NaN, at -inf */
-                row[j] = x <= 0 ? below : x;
-            }
-        }
-    }
+    return k->way->get_ready(k, add, slope != 1);
 }
 
 void dk_convolve(struct dk_convolution *k, const float *in, float *out, int add,
@@ -128,23 +96,5 @@ void dk_convolve(struct dk_convolution *k, const float *in, float *out, int add,
 {
     float slope;
     if (!dk_slope_of(activation, &slope)) slope = 1;
-    if (k->amx) {
-        dk_amx_convolve(k, in, out, add, slope);
-        return;
-    }
-    if (k->fast) {
-        dk_onednn_convolve(k, in, out, add, slope);
-        return;
-    }
-    const struct dk_filters *f = &k->filters;
-    int filters = f->count / f->groups, channels = k->channels / f->groups;
-    size_t cells = (size_t)f->y.cells * (size_t)f->x.cells, positions = (size_t)f->y.count * (size_t)f->x.count;
-    for (int g = 0; g < f->groups; g++) {
-        const float *map = in + (size_t)g * (size_t)channels * cells;
-        if (!dk_is_pointwise(f)) dk_to_columns(map, channels, f, workspace);
-        dk_multiply(0, 0, filters, (int)positions, (int)taps(k), 1, k->weights + (size_t)g * (size_t)filters * taps(k),
-                    (int)taps(k), dk_is_pointwise(f) ? map : workspace, (int)positions, add ? 1 : 0,
-                    out + (size_t)g * (size_t)filters * positions, (int)positions);
-    }
-    finish(k->biases, slope, out, f->count, positions);
+    k->way->run(k, in, out, add, slope, workspace);
 }

@@ -5,24 +5,44 @@
 
 struct dk_convolution {
     struct dk_filters filters;
-    int channels;            /* of the input; filters.count is that of the output */
-    float *weights, *biases; /* folded; the weights as `fast` or the matrix product wants them */
-    struct dk_amx *amx;      /* what convolves, if not NULL: the first of these two, which take and give maps as */
-    struct dk_onednn *fast;  /* H, W, C; else a matrix product, which takes and gives them as C, H, W */
+    int channels;             /* of the input; filters.count is that of the output */
+    float *weights, *biases;  /* folded; the weights as `way` wants them */
+    const struct dk_way *way; /* what convolves, and `made`, what it has made for this convolution */
+    void *made;
 };
+
+/* A way to convolve. Its functions but for `make` take a convolution that it has made. */
+struct dk_way {
+    int takes_last; /* maps are taken and given as H, W, C, else as C, H, W */
+    /* Sets `made`; 0 where this way cannot be taken, or is not worth it. */
+    int (*make)(struct dk_convolution *convolution);
+    /* How many floats the packed weights take. */
+    size_t (*packed_count)(const struct dk_convolution *convolution);
+    /* Packs folded weights to convolution->weights. */
+    void (*pack)(const struct dk_convolution *convolution, const float *weights);
+    /* Makes ready what `run` needs with or without a sum before and a slope behind; 0 when it cannot. */
+    int (*get_ready)(const struct dk_convolution *convolution, int add, int sloped);
+    /* out = convolution of in, + out with `add`, of one image; what is below 0 then times slope. */
+    void (*run)(const struct dk_convolution *convolution, const float *in, float *out, int add, float slope,
+                float *workspace);
+};
+
+extern const struct dk_way dk_amx_way;     /* convolve_amx.c, with DK_AMX */
+extern const struct dk_way dk_onednn_way;  /* convolve_onednn.c, with DK_ONEDNN */
+extern const struct dk_way dk_product_way; /* convolve_product.c: takes every convolution */
 
 /* The layer as a convolution, without weights yet; NULL when it is none. [connected] is one of 1 x 1 cells. */
 struct dk_convolution *dk_convolution_of(const layer *l);
-/* How many floats the packed weights take. */
-size_t dk_packed_count(const struct dk_convolution *convolution);
+/* Weights of one filter. */
+static inline size_t dk_taps(const struct dk_convolution *k)
+{
+    const struct dk_filters *f = &k->filters;
+    return (size_t)(k->channels / f->groups) * (size_t)f->y.size * (size_t)f->x.size;
+}
 /* Multiplies batch norm of the layer into `weights`, which are as in the file, and computes the biases. 0 when the
  * factors are too large or small for that, and `weights` unchanged. */
 int dk_fold(const layer *l, struct dk_convolution *convolution, float *weights);
-/* Packs folded weights to `to`, which stays theirs. */
-void dk_pack(struct dk_convolution *convolution, const float *weights, float *to);
 
-/* Whether maps are taken and given as H, W, C. */
-int dk_takes_last(const struct dk_convolution *convolution);
 /* Whether `activation` can be part of the convolution, with add also the sum with another map before it. Makes
  * ready what dk_convolve needs for it. */
 int dk_can_fuse(struct dk_convolution *convolution, int add, const struct dk_activation *activation);
@@ -36,18 +56,4 @@ int dk_slope_of(const struct dk_activation *activation, float *slope);
 
 /* As dk_gemm, by the library of the build. */
 dk_product dk_multiply;
-
-/* convolve_amx.c. NULL when the processor has no AMX, the caller wants none, or it is not
- * worth it for this one. */
-struct dk_amx *dk_amx_of(const struct dk_convolution *convolution);
-size_t dk_amx_packed_count(const struct dk_convolution *convolution);
-void dk_amx_pack(const struct dk_convolution *convolution, const float *weights);
-void dk_amx_convolve(const struct dk_convolution *convolution, const float *in, float *out, int add, float slope);
-
-/* convolve_onednn.c. NULL when oneDNN is not there, or has no fast way for this one. */
-struct dk_onednn *dk_onednn_of(const struct dk_convolution *convolution);
-size_t dk_onednn_packed_count(const struct dk_onednn *fast);
-void dk_onednn_pack(const struct dk_convolution *convolution, const float *weights);
-int dk_onednn_ready(const struct dk_convolution *convolution, int add, int sloped);
-void dk_onednn_convolve(const struct dk_convolution *convolution, const float *in, float *out, int add, float slope);
 #endif

@@ -7,7 +7,7 @@
 #include "oneapi/dnnl/dnnl.h"
 
 /* One primitive for each of: with or without a sum before, with or without a slope behind. */
-struct dk_onednn {
+struct fast {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_memory_desc_t source, target, packed, biases;
@@ -25,7 +25,7 @@ static void check(dnnl_status_t status)
 
 static void release(void *object)
 {
-    struct dk_onednn *fast = object;
+    struct fast *fast = object;
     for (int i = 0; i < 4; i++) {
         if (fast->primitives[i / 2][i % 2]) dnnl_primitive_destroy(fast->primitives[i / 2][i % 2]);
         if (fast->scratch_memory[i / 2][i % 2]) dnnl_memory_destroy(fast->scratch_memory[i / 2][i % 2]);
@@ -62,7 +62,7 @@ static dnnl_primitive_attr_t attributes(int add, int sloped)
 }
 
 /* NULL where oneDNN has but its reference code, which is slower than a matrix product. */
-static dnnl_primitive_desc_t describe(const struct dk_convolution *k, const struct dk_onednn *fast,
+static dnnl_primitive_desc_t describe(const struct dk_convolution *k, const struct fast *fast,
                                       const_dnnl_memory_desc_t weights, int add, int sloped)
 {
     const struct dk_slide *y = &k->filters.y, *x = &k->filters.x;
@@ -103,10 +103,10 @@ static dnnl_memory_desc_t describe_weights(const struct dk_convolution *k, dnnl_
     return made;
 }
 
-struct dk_onednn *dk_onednn_of(const struct dk_convolution *k)
+static int make(struct dk_convolution *k)
 {
     const struct dk_filters *f = &k->filters;
-    struct dk_onednn *fast = dk_calloc(1, sizeof *fast);
+    struct fast *fast = dk_calloc(1, sizeof *fast);
     dk_on_clear(release, fast);
     check(dnnl_engine_create(&fast->engine, dnnl_cpu, 0));
     check(dnnl_stream_create(&fast->stream, fast->engine, dnnl_stream_default_flags));
@@ -118,20 +118,22 @@ struct dk_onednn *dk_onednn_of(const struct dk_convolution *k)
     dnnl_memory_desc_t any = describe_weights(k, dnnl_format_tag_any, dnnl_format_tag_any);
     dnnl_primitive_desc_t found = describe(k, fast, any, 0, 0);
     dnnl_memory_desc_destroy(any);
-    if (!found) return NULL;
+    if (!found) return 0;
     dnnl_status_t status =
         dnnl_memory_desc_clone(&fast->packed, dnnl_primitive_desc_query_md(found, dnnl_query_weights_md, 0));
     dnnl_primitive_desc_destroy(found);
     check(status);
-    return fast;
+    k->made = fast;
+    return 1;
 }
 
-size_t dk_onednn_packed_count(const struct dk_onednn *fast)
+static size_t packed_count(const struct dk_convolution *k)
 {
+    const struct fast *fast = k->made;
     return (dnnl_memory_desc_get_size(fast->packed) + sizeof(float) - 1) / sizeof(float);
 }
 
-static dnnl_status_t reorder(struct dk_onednn *fast, const_dnnl_memory_desc_t from, const float *weights)
+static dnnl_status_t reorder(struct fast *fast, const_dnnl_memory_desc_t from, const float *weights)
 {
     dnnl_memory_t file = NULL;
     dnnl_primitive_desc_t found = NULL;
@@ -150,9 +152,9 @@ static dnnl_status_t reorder(struct dk_onednn *fast, const_dnnl_memory_desc_t fr
     return status;
 }
 
-void dk_onednn_pack(const struct dk_convolution *k, const float *weights)
+static void pack(const struct dk_convolution *k, const float *weights)
 {
-    struct dk_onednn *fast = k->fast;
+    struct fast *fast = k->made;
     dnnl_dims_t one = {1, 1, 1, 1};
     dnnl_memory_desc_t single = NULL;
     check(dnnl_memory_create(&fast->weights_memory, fast->packed, fast->engine, k->weights));
@@ -169,9 +171,9 @@ void dk_onednn_pack(const struct dk_convolution *k, const float *weights)
     check(status);
 }
 
-int dk_onednn_ready(const struct dk_convolution *k, int add, int sloped)
+static int get_ready(const struct dk_convolution *k, int add, int sloped)
 {
-    struct dk_onednn *fast = k->fast;
+    struct fast *fast = k->made;
     if (fast->primitives[add][sloped]) return 1;
     dnnl_primitive_desc_t found = describe(k, fast, fast->packed, add, sloped);
     if (!found) return 0;
@@ -185,9 +187,10 @@ int dk_onednn_ready(const struct dk_convolution *k, int add, int sloped)
     return 1;
 }
 
-void dk_onednn_convolve(const struct dk_convolution *k, const float *in, float *out, int add, float slope)
+static void run(const struct dk_convolution *k, const float *in, float *out, int add, float slope, float *workspace)
 {
-    struct dk_onednn *fast = k->fast;
+    (void)workspace;
+    struct fast *fast = k->made;
     int sloped = slope != 1;
     float *scratch = dk_scratch(fast->scratch[add][sloped] / sizeof(float) + 1);
     fast->slope = slope;
@@ -203,33 +206,8 @@ void dk_onednn_convolve(const struct dk_convolution *k, const float *in, float *
     check(dnnl_primitive_execute(fast->primitives[add][sloped], fast->stream, sloped ? 6 : 5, arguments));
     check(dnnl_stream_wait(fast->stream));
 }
-#else
-struct dk_onednn *dk_onednn_of(const struct dk_convolution *convolution)
-{
-    (void)convolution;
-    return NULL;
-}
 
-size_t dk_onednn_packed_count(const struct dk_onednn *fast)
-{
-    (void)fast;
-    return 0;
-}
-
-void dk_onednn_pack(const struct dk_convolution *convolution, const float *weights)
-{
-    (void)convolution;
-    (void)weights;
-}
-
-int dk_onednn_ready(const struct dk_convolution *convolution, int add, int sloped)
-{
-    (void)convolution;
-    return !add && !sloped;
-}
-
-void dk_onednn_convolve(const struct dk_convolution *convolution, const float *in, float *out, int add, float slope)
-{
-    (void)convolution, (void)in, (void)out, (void)add, (void)slope;
-}
+const struct dk_way dk_onednn_way = {
+    .takes_last = 1, .make = make, .packed_count = packed_count, .pack = pack, .get_ready = get_ready, .run = run,
+};
 #endif

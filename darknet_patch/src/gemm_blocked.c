@@ -182,7 +182,8 @@ void dk_gemm(int ta, int tb, int m, int n, int k, float alpha, const float *a, i
         int last = min((int)((long)whole * (part + 1) / parts) * unit, by_rows ? m : n);
         float *mine = packed + space * (size_t)part;
         if (by_rows) {
-            multiply_blocks(at(left, first, 0), right, last - first, n, k, alpha, c + (ptrdiff_t)first * ldc, ldc, mine);
+            multiply_blocks(at(left, first, 0), right, last - first, n, k, alpha, c + (ptrdiff_t)first * ldc, ldc,
+                            mine);
         } else {
             multiply_blocks(left, at(right, 0, first), m, last - first, k, alpha, c + first, ldc, mine);
         }

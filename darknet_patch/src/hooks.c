@@ -104,7 +104,8 @@ void dk_begin_net(void *section, network *net)
 {
     struct dk_section *s = section;
     dk_at_section(s);
-    if (strcmp(s->type, "[net]") && strcmp(s->type, "[network]")) dk_fail(DK_BAD_CFG, "the first section must be [net]");
+    int is_net = !strcmp(s->type, "[net]") || !strcmp(s->type, "[network]");
+    if (!is_net) dk_fail(DK_BAD_CFG, "the first section must be [net]");
     dk_check_keys(s);
     int c = dk_int(s->options, "channels", 0), h = dk_int(s->options, "height", 0);
     int w = dk_int(s->options, "width", 0), inputs = dk_int(s->options, "inputs", 0);

@@ -59,8 +59,9 @@ static void pack_layer(struct packing *packing, layer *l)
     move_weights(l, packing->buffer);
     read_layer(packing, l);
     if (dk_fold(l, k, packing->buffer)) {
-        dk_pack(k, packing->buffer, packing->packed);
-        packing->packed += padded(dk_packed_count(k));
+        k->weights = packing->packed;
+        k->way->pack(k, packing->buffer);
+        packing->packed += padded(k->way->packed_count(k));
         move_weights(l, NULL);
         return;
     }
@@ -79,7 +80,7 @@ void dk_pack_weights(network *net, const char *path)
         struct dk_convolution *k = l->dk->convolution = dk_convolution_of(l);
         if (!k) continue;
         dk_release(l->type == OURS ? l->dk->weights[l->dk->weight_count - 1].values : l->weights);
-        total += padded(dk_packed_count(k));
+        total += padded(k->way->packed_count(k));
         if (weights_of(l) > largest) largest = weights_of(l);
     }
     float *all = dk_calloc(total + 16, sizeof *all), *buffer = dk_calloc(largest + 16, sizeof *buffer);

@@ -92,25 +92,25 @@ static int want(struct builder *b, int index, enum dk_order order)
 /* How a convolution takes its map. [connected] counts its inputs as C, H, W. */
 static enum dk_order order_taken(const layer *l)
 {
-    return dk_takes_last(l->dk->convolution) && l->type != CONNECTED ? LAST : FIRST;
+    return l->dk->convolution->way->takes_last && l->type != CONNECTED ? LAST : FIRST;
 }
 
 static void add_convolution(struct builder *b, int index)
 {
     const layer *l = &b->net->layers[index];
     struct dk_convolution *k = l->dk->convolution;
-    enum dk_order order = dk_takes_last(k) ? LAST : FIRST;
+    enum dk_order order = k->way->takes_last ? LAST : FIRST;
     struct dk_activation activation = dk_activation_of(l);
     int from = want(b, l->dk->sources[0], order_taken(l));
     struct dk_step *step = add_step(b, CONVOLVE, index, from, dk_value_of(b->plan, index, order));
     step->fused = dk_can_fuse(k, 0, &activation);
-    if (!step->fused && k->fast) dk_onednn_ready(k, 0, 0);
+    if (!step->fused) k->way->get_ready(k, 0, 0);
 }
 
 /* The sum of layer `index`, done by the convolution `chosen` on top of the other side. */
 static void add_sum(struct builder *b, int index, int chosen)
 {
-    enum dk_order order = dk_takes_last(b->net->layers[chosen].dk->convolution) ? LAST : FIRST;
+    enum dk_order order = b->net->layers[chosen].dk->convolution->way->takes_last ? LAST : FIRST;
     const int *sources = b->net->layers[index].dk->sources;
     int p = origin(b, sources[0]), other = p == chosen ? origin(b, sources[1]) : p;
     int source = origin(b, b->net->layers[chosen].dk->sources[0]);
