@@ -31,8 +31,9 @@ int run(const struct wishes *w, dk_net *net, int batch);
 /* Calls that dk.h forbids, each of which must say so. */
 void call_badly(const struct wishes *w, dk_net *net);
 
-/* compare.c: every layer of `net`, which keeps them all and has run, alone in `plain` from the same sources. */
-void compare_layers(dk_net *net, dk_net *plain, int batch);
+/* compare.c: every layer of `net`, which keeps them all and has run, alone in `plain` from the same sources. 0 when
+ * memory ran out, and the layers of `plain` are no longer those of its run. */
+int compare_layers(dk_net *net, dk_net *plain, int batch);
 /* `layer` of the last run of both, where rounding cannot have grown. */
 void compare_outputs(dk_net *net, dk_net *plain, int layer, int batch);
 #endif
