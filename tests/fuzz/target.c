@@ -115,14 +115,15 @@ static int can_be_read(dk_net *net, int layer, int batch)
     return status == DK_OK;
 }
 
-/* Loads and runs in another way than `plain`, which has run. */
-static void use(const struct wishes *w, const char *path, enum way way, dk_net *plain)
+/* Loads and runs once more, beside `plain`, which has run, or NULL. Whether values of `plain` are still those of its
+ * run. */
+static int use(const struct wishes *w, const char *path, enum way way, dk_net *plain)
 {
     dk_net *net;
     int status = load(w, path, way, &net);
     must(status == DK_OK || status == DK_NO_MEMORY, "what loads in one way loads in the other");
-    if (status != DK_OK) return;
-    int last = dk_layer_count(net) - 1, some[] = {last / 2, -1, last / 3}, kept = last;
+    if (status != DK_OK) return 1;
+    int last = dk_layer_count(net) - 1, some[] = {last / 2, -1, last / 3}, kept = last, is_whole = 1;
     if (w->keep_some) {
         if (w->seed % 2) run(w, net, 1);
         status = dk_keep(net, some, 3);
@@ -132,13 +133,14 @@ static void use(const struct wishes *w, const char *path, enum way way, dk_net *
     if (w->seed % 4 == 3) call_badly(w, net);
     if (w->seed % 8 == 5) dk_forward_layer(net, last / 2, 1);
     if (run(w, net, w->batch) && is_tame(w) && plain) {
-        int is_whole = way != KEEPING_ALL || compare_layers(net, plain, w->batch);
+        is_whole = way != KEEPING_ALL || compare_layers(net, plain, w->batch);
         for (int layer = 0; is_whole && layer <= last; layer++) {
             if (can_be_read(net, layer, w->batch)) compare_outputs(net, plain, layer, w->batch);
             else must(way == PREPARED && layer < last && layer != kept, "a kept layer can be read");
         }
     }
     dk_free(net);
+    return is_whole;
 }
 
 static void use_in_all_ways(const struct wishes *w, const char *path)
@@ -148,7 +150,7 @@ static void use_in_all_ways(const struct wishes *w, const char *path)
     must(status == DK_OK || status == DK_NO_MEMORY, "a good cfg is loaded");
     int ran = status == DK_OK && run(w, plain, w->batch);
     use(w, path, PREPARED, ran ? plain : NULL);
-    if (w->keep_all) use(w, path, KEEPING_ALL, ran ? plain : NULL);
+    if (w->keep_all) ran = use(w, path, KEEPING_ALL, ran ? plain : NULL) && ran;
     if (ran) use(w, path, PLAIN, plain);
     dk_free(plain);
 }
