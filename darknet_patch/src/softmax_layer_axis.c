@@ -1,4 +1,5 @@
 /* [softmax] along one axis of the map. Without axis or spatial it is upstream's, over consecutive values. */
+#include "exponent.h"
 #include "last.h"
 #include "stock.h"
 
@@ -7,20 +8,49 @@ struct softmax {
     float temperature;
 };
 
+static size_t take(const float *in, size_t begin, size_t length, size_t step, float *values)
+{
+    size_t count = length - begin < DK_CHUNK ? length - begin : DK_CHUNK;
+    for (size_t i = 0; i < count; i++) values[i] = in[(begin + i) * step];
+    return count;
+}
+
+/* NaN when there is one. */
+static float largest(const float *in, size_t length, size_t step)
+{
+    float values[DK_CHUNK], most[DK_CHUNK], all = -INFINITY;
+    int odd[DK_CHUNK] = {0}, is_odd = 0;
+    for (int i = 0; i < DK_CHUNK; i++) most[i] = -INFINITY;
+    for (size_t begin = 0; begin < length; begin += DK_CHUNK) {
+        size_t count = take(in, begin, length, step, values);
+        for (size_t i = 0; i < count; i++) {
+            most[i] = values[i] > most[i] ? values[i] : most[i];
+            odd[i] |= values[i] != values[i];
+        }
+    }
+    for (int i = 0; i < DK_CHUNK; i++) {
+        all = most[i] > all ? most[i] : all;
+        is_odd |= odd[i];
+    }
+    return is_odd ? NAN : all;
+}
+
 /* The largest value is taken off first, so nothing overflows; the sum is in double. */
 static void normalize(const float *in, float *out, size_t length, size_t step, float temperature)
 {
-    float most = in[0];
+    float most = largest(in, length, step), values[DK_CHUNK];
     double sum = 0;
-    for (size_t i = 1; i < length; i++) {
-        if (in[i * step] > most || in[i * step] != in[i * step]) most = in[i * step];
+    for (size_t begin = 0; begin < length; begin += DK_CHUNK) {
+        size_t count = take(in, begin, length, step, values);
+        for (size_t i = 0; i < count; i++) values[i] = (values[i] - most) / temperature;
+        dk_exp(values, count);
+        for (size_t i = 0; i < count; i++) {
+            out[(begin + i) * step] = values[i];
+            sum += values[i];
+        }
     }
-    for (size_t i = 0; i < length; i++) {
-        float value = expf((in[i * step] - most) / temperature);
-        out[i * step] = value;
-        sum += value;
-    }
-    for (size_t i = 0; i < length; i++) out[i * step] = (float)(out[i * step] / sum);
+    double factor = 1 / sum;
+    for (size_t i = 0; i < length; i++) out[i * step] = (float)(out[i * step] * factor);
 }
 
 static void normalize_all(const layer *l, const float *from, const struct dk_run *run, float temperature)

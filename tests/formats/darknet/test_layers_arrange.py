@@ -87,6 +87,20 @@ def test_softmax_over_channels(run: Run, images: Array) -> None:
     check(got, F.softmax(t(images).reshape(N, 2, 3, H, W), 2).reshape(N, C, H, W))
 
 
+@pytest.mark.parametrize(("axis", "number"), [("h", 2), ("w", 3)])
+def test_softmax_of_long_rows(run: Run, rng: np.random.Generator, axis: str, number: int) -> None:
+    """Rows are taken in parts: of all sizes down to 0, with -inf, all equal, and with a NaN anywhere."""
+    rows = single(rng, N, 5, 200, 1)
+    rows[:, 0] *= np.linspace(0, 200, 200)[:, None]
+    rows[:, 1, ::7] = -np.inf
+    rows[:, 2] = 3
+    rows[:, 3, 150] = np.nan
+    rows[:, 4, 199] = np.nan
+    got = run(f"[softmax]\naxis={axis}\n", rows.reshape(N, 5, *((200, 1) if axis == "h" else (1, 200))))
+    check(got[:, :3], F.softmax(t(rows[:, :3].reshape(got[:, :3].shape)), number))
+    assert np.isnan(got[:, 3:]).all()
+
+
 @pytest.mark.parametrize(("left", "right"), [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("shared", ["", "before", "from"])
 def test_matmul(run: Run, images: Array, left: int, right: int, shared: str) -> None:
