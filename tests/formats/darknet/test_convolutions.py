@@ -212,8 +212,9 @@ def test_a_built_folder_works_elsewhere_with_its_own_library(
     folder = tmp_path / "on another machine"
     shutil.copytree(build.library(word).parent, folder)
     assert sorted(p.name for p in folder.iterdir()) == sorted(filter(None, ["libdarknet.so", file]))
+    others = shutil.copytree(folder, tmp_path / "others")
     command = [sys.executable, "-c", REPORT, str(folder / "libdarknet.so")]
-    environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(others)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     title, _, maps = done.stdout.partition("\n")
     libraries = {line.split(None, 5)[5] for line in maps.splitlines() if line.count(" ") and ".so" in line}
