@@ -94,9 +94,10 @@ class UnfaithfulError(ParityError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
+        problems = [row.problem for row in report.candidates[0].inputs if row.problem]
         super().__init__(
             f"{report.candidates[0].name} was not written: it does not compute what {report.reference} does",
-            because=f"the error is above the tolerance of {report.tolerance:g}",
+            because=problems[0] if problems else f"the error is above the tolerance of {report.tolerance:g}",
             got=f"{report.max_error:.3g}, lowest cosine {report.cosine_min:.8f}",
             remedy="--no-verify keeps the files; then `mgn-convert verify --layers` names the layer",
         )

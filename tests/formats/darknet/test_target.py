@@ -88,6 +88,7 @@ NOT_STOCK = {
         lambda b, x, m: b.add("softmax", x, axis=1),
         "[softmax] goes over elements that lie side by side, as those of the last axis do",
     ),
+    "a map as a vector": (lambda b, x, m: b.add("reshape", b.add("relu", x), shape=(0, -1)), RESHAPED),
     "join rows": (lambda b, x, m: b.add("concat", x, x, axis=2), "a [route] joins along axis 1 only"),
     "broadcast": (
         lambda b, x, m: b.add("add", x, b.add("reduce", x, kind="mean", axes=(2, 3), keepdims=True)),

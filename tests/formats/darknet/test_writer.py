@@ -230,6 +230,21 @@ def test_names_that_a_cfg_cannot_hold(network, write, tmp_path):
         assert runner.tensors == tuple(n.name for n in graph.nodes)
 
 
+def test_a_vector_that_a_map_holds(network, write, images, tmp_path):
+    """The last layer gives the vector, under its name; one of 1 x 1 maps needs no section for it."""
+    graph = network(lambda b, x: b.add("reshape", b.add("relu", x), shape=(0, -1), name="flat"))
+    cfg = write(graph)
+    assert cfg.read_text().endswith("# 1\n[reshape]\nname=flat\nc=270\nh=1\nw=1\n")
+    values = images(graph, 2)
+    with FORMAT.open_runner(Source(cfg)) as runner:
+        found = runner.run(values)["flat"].squeeze()
+    np.testing.assert_array_equal(found, np.maximum(values, 0).reshape(2, -1))
+    pooled = network(
+        lambda b, x: b.add("reshape", b.add("max_pool", x, kernel=x.shape[2:], stride=(1, 1)), shape=(0, -1))
+    )
+    assert "[reshape]" not in write(pooled).read_text()
+
+
 def test_a_layer_called_as_the_input(network, write):
     graph = FORMAT.read(Source(write(network(lambda b, x: b.add("relu", x, name="data")))))
     assert (graph.inputs[0].name, graph.outputs) == ("data", ("data_1",))

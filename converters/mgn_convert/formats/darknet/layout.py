@@ -19,6 +19,7 @@ from mgn_convert.graph.types import Graph, Node, Shape
 
 _ELEMENTWISE = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "clip", "batch_norm", "scale", "add", "sub")
 _AXES = "chw"
+RESHAPED = "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
 _known: WeakKeyDictionary[Graph, dict[str, Shape]] = WeakKeyDictionary()
 
 
@@ -27,6 +28,11 @@ def mapped(shape: Shape) -> Shape:
     if len(shape) < 3:
         return (math.prod(shape[1:]), 1, 1)
     return (math.prod(shape[1:-2]), *shape[-2:])
+
+
+def fits(layer: Shape, shape: Shape) -> bool:
+    """Whether a layer of this shape has a value's axes, but for those of size 1."""
+    return [n for n in layer if n > 1] == [n for n in shape[1:] if n > 1]
 
 
 def channels_first(shape: Shape) -> Shape:

@@ -15,7 +15,7 @@ from mgn_convert.errors import UnsupportedError
 from mgn_convert.formats import Written
 from mgn_convert.formats.darknet.cfg import format_cfg
 from mgn_convert.formats.darknet.fusion import Unit, units
-from mgn_convert.formats.darknet.layout import is_free
+from mgn_convert.formats.darknet.layout import fits, is_free, mapped
 from mgn_convert.formats.darknet.registry import writers
 from mgn_convert.formats.darknet.weights import write_weights
 from mgn_convert.graph import Array, Graph, Node, Shape
@@ -100,6 +100,17 @@ class Writing:
         if self._place[node.name] >= 0:
             self._record((node,), self._place[node.name])
 
+    def finish(self, value: str) -> None:
+        """Make the network end with this value, in its shape where our engine can give it that."""
+        shape = self.graph.value(value).shape
+        if self.own and not fits(self.shape(value), shape):
+            self.use(value, mapped(shape))
+            kind, options = self.sections[-1]
+            self.sections[-1] = (kind, {"name": self._unique(value), **options})
+            self.tensors = [(t, {"layer": self.last} if t == value else at, c) for t, at, c in self.tensors]
+        else:
+            self.use(value)
+
     def _placed(self, value: str, shape: Shape | None) -> int:
         place = self._place[value]
         if shape is None or self._shapes[place] == shape:
@@ -164,7 +175,7 @@ def _sections(graph: Graph, target: Target, *, copy_input: bool) -> Writing:
             writing.alias(unit.head)
         else:
             rules[unit.head.op].write(writing, unit)
-    writing.use(graph.outputs[0])
+    writing.finish(graph.outputs[0])
     if not writing.sections:
         raise _InputReadLateError
     return writing

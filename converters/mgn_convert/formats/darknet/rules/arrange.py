@@ -8,7 +8,7 @@ from typing import Any
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
-from mgn_convert.formats.darknet.layout import is_free, moved
+from mgn_convert.formats.darknet.layout import RESHAPED, fits, is_free, layer_shape, moved
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.reduce import read_axes
@@ -91,7 +91,10 @@ def read_crop(r: Reading, s: Section) -> Value:
 def _lacks_reshape(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
     """Axes may pass through the batch on the way into a convolution and out of it: see `conv_per_image`."""
     if is_free(graph, node):
-        return None
+        is_seen = dialect["own_layers"] or node.name not in graph.outputs
+        if is_seen or fits(layer_shape(graph, node.name), node.shape):
+            return None
+        return RESHAPED
     convs = graph.consumers(node.name)
     passes = dialect["own_layers"] and node.name not in graph.outputs and all(n.op == "conv" for n in convs)
     if passes and all(_comes_back(graph, node, conv) for conv in convs):

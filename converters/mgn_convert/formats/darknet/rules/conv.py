@@ -9,7 +9,7 @@ import numpy as np
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit, is_nearest
-from mgn_convert.formats.darknet.layout import is_image
+from mgn_convert.formats.darknet.layout import RESHAPED, is_image
 from mgn_convert.formats.darknet.normalize import to_darknet, variance_of
 from mgn_convert.formats.darknet.reader import Reading, check_size
 from mgn_convert.formats.darknet.registry import reads, writes
@@ -116,7 +116,7 @@ def _read(
 def _lacks_square(graph: Graph, node: Node) -> str | None:
     kernel, stride, padding = node.params["weight"].shape[2:], node.attrs["stride"], node.attrs["padding"]
     if not is_image(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
+        return RESHAPED
     if kernel[0] != kernel[1]:
         return f"a Darknet kernel is square, this one is {kernel[0]}x{kernel[1]}"
     if stride[0] != stride[1] or padding[0] != padding[1]:

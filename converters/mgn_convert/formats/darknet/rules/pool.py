@@ -14,7 +14,7 @@ from typing import Any
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
-from mgn_convert.formats.darknet.layout import is_image
+from mgn_convert.formats.darknet.layout import RESHAPED, is_image
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.conv import read_strides
@@ -23,7 +23,6 @@ from mgn_convert.graph import Graph, Node, Value
 
 _DIRECTIONS = ("size_h", "size_w", "stride_h", "stride_w")
 _SIDES = ("padding_top", "padding_left", "padding_bottom", "padding_right")
-_RESHAPED = "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
 
 
 @reads("maxpool")
@@ -188,7 +187,7 @@ def _options(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> dict[str, 
 def lacks_max_pool(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
     """Why a max_pool, or a reduce by max over the whole map, cannot be written, or None."""
     if not dialect["own_layers"] and not is_image(graph, node.inputs[0]):
-        return _RESHAPED
+        return RESHAPED
     if _options(graph, node, dialect) is None:
         return "upstream's [maxpool] has one size, one stride and one padding for both directions"
     return None
@@ -200,7 +199,7 @@ def _lacks_avg_pool(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str
         fits = attrs["divisor"] is None or (attrs["divisor"] >= 1 and attrs["divisor"] % 1 == 0)
         return None if fits else "[avgpool] divides by a whole number"
     if not is_image(graph, node.inputs[0]):
-        return _RESHAPED
+        return RESHAPED
     area = extent[0] * extent[1]
     if tuple(attrs["kernel"]) != tuple(extent) or any((*attrs["padding"], *attrs["overhang"])):
         return "[avgpool] takes the whole map"

@@ -7,7 +7,7 @@ from typing import Any
 
 from mgn_convert.formats.darknet.cfg import Section
 from mgn_convert.formats.darknet.fusion import Unit
-from mgn_convert.formats.darknet.layout import arranged, is_image
+from mgn_convert.formats.darknet.layout import RESHAPED, arranged, is_image
 from mgn_convert.formats.darknet.reader import Reading
 from mgn_convert.formats.darknet.registry import reads, writes
 from mgn_convert.formats.darknet.rules.pool import lacks_max_pool, write_avg_pool, write_max_pool
@@ -57,7 +57,7 @@ def _lacks_reduce(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str |
     if not _is_pool(graph, node):
         return "upstream Darknet reduces by mean and by max, over height and width together"
     if not is_image(graph, node.inputs[0]):
-        return "the layer that holds its input has another shape, and Darknet has no layer that reshapes"
+        return RESHAPED
     return lacks_max_pool(graph, node, dialect) if node.attrs["kind"] == "max" else None
 
 
