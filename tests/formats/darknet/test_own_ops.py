@@ -222,6 +222,34 @@ def test_a_pool_serves_its_unpool(network, make, check):
     assert text.count("[maxpool]") == 1
 
 
+def through_the_batch(into, op, weight, back, **fields):
+    """`op` on images of `into`, to which the batch was cut, and put together again."""
+
+    def layers(b, x):
+        y = b.add(op, b.add("reshape", b.add("tanh", x), shape=(-1, *into)), weight=weight, **fields)
+        return b.add("reshape", y, shape=(-1, *back))
+
+    return layers
+
+
+ROW, COLUMN = np.eye(6, dtype=np.float32)[:, None, None], np.eye(9, dtype=np.float32)[:, None, None]
+CUT = {
+    "convolution": through_the_batch((1, 9, 6), "conv", 2 * ROW, (5, 6, 9)),
+    "convolution of groups": through_the_batch((3, 9, 2), "conv", COLUMN[:6, :, :, :2], (30, 9, 1), groups=3),
+    "transposed convolution": through_the_batch((9, 6, 1), "conv_transpose", COLUMN - 0.5, (5, 6, 9)),
+    "rows swapped": through_the_batch((1, 9, 6), "conv", ROW, (5, 6, 9)),
+    "columns swapped": through_the_batch((9, 6, 1), "conv_transpose", COLUMN, (5, 6, 9)),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_axes_that_pass_through_the_batch(name, network, check):
+    """Caffe's files do so to turn maps; what only swaps rows and columns is no convolution."""
+    text = check(network(CUT[name], SHAPE)).read_text()
+    assert ("[permute]" in text) == ("swapped" in name)
+    assert ("convolutional]" in text) != ("swapped" in name)
+
+
 def test_a_view_is_written_once(network, make, check):
     def layers(b, x):
         flat = b.add("reshape", b.add("tanh", x), shape=(0, 9, 30))

@@ -96,7 +96,11 @@ def _lacks_reshape(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str 
             return None
         return RESHAPED
     convs = graph.consumers(node.name)
-    passes = dialect["own_layers"] and node.name not in graph.outputs and all(n.op == "conv" for n in convs)
+    passes = (
+        dialect["own_layers"]
+        and node.name not in graph.outputs
+        and all(n.op in ("conv", "conv_transpose") for n in convs)
+    )
     if passes and all(_comes_back(graph, node, conv) for conv in convs):
         return None
     return "Darknet keeps the batch axis as it is"
