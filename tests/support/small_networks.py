@@ -77,7 +77,7 @@ class ThreeTroubles(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = torch.nn.functional.grid_sample(x, torch.zeros(x.shape[0], 4, 4, 2))
         x = torch.cumsum(x, dim=2)
-        return torch.flip(x, dims=[3]) + torch.fft.rfft(x).real.sum()
+        return torch.erfinv(x) + torch.fft.rfft(x).real.sum()
 
 
 def three_troubles() -> nn.Module:

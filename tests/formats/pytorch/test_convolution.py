@@ -54,12 +54,6 @@ def test_weights_from_the_image_are_refused(refused):
     assert "mixes or picks the images" in message
 
 
-def test_a_reflecting_pad_is_refused(refused):
-    assert "it pads by reflect" in refused(nn.ReflectionPad2d(1)) or "reflection_pad2d" in refused(
-        nn.ReflectionPad2d(1)
-    )
-
-
 @pytest.mark.parametrize(
     "module", [nn.Conv1d(6, 4, 3, 2, 1), nn.Conv1d(6, 6, 2, dilation=2, groups=3, bias=False)], ids=repr
 )

@@ -1,4 +1,4 @@
-"""rules/resizing.py"""
+"""rules/resizing.py, and of rules/picking.py what resizes."""
 
 import pytest
 import torch.nn.functional as F  # noqa: N812
@@ -13,15 +13,17 @@ def test_nearest_by_whole_factors(agrees, module):
     assert [node.op for node in graph] == ["conv_transpose"]
 
 
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+@pytest.mark.parametrize(
+    "size", [{"size": (12, 5)}, {"size": (3, 12)}, {"scale_factor": (1.6, 2.3)}, {"scale_factor": (0.7, 2)}]
+)
+def test_nearest_by_any_factor(agrees, size, mode):
+    agrees(lambda x: F.interpolate(x, mode=mode, **size))
+
+
 @pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize(
     "size", [{"size": (16, 7)}, {"scale_factor": (2.0, 1.3)}, {"size": (3, 4)}, {"scale_factor": 0.7}]
 )
 def test_bilinear(agrees, size, align):
     agrees(lambda x: F.interpolate(x, mode="bilinear", align_corners=align, **size))
-
-
-def test_nearest_by_a_broken_factor_is_refused(refused):
-    message = refused(nn.Upsample((12, 5)))
-    assert "because  8x5 does not go into 12x5 a whole number of times" in message
-    assert "try      a whole scale_factor" in message

@@ -1,4 +1,4 @@
-"""Maps made larger."""
+"""Maps of another size, between the cells of the old one; those that copy cells are in picking.py."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from torch import Tensor
 
 from mgn_convert.formats.pytorch.rules.spec import Context, rule
 from mgn_convert.graph import Value
-
-
-@rule("aten.upsample_nearest2d.vec", "aten.upsample_nearest2d.default")
-def upsample_nearest(c: Context, x: Value, *given: Any) -> Value:
-    """Each number times a kernel of ones, one kernel for each channel."""
-    (height, width), (rows, columns) = x.shape[2:], c.out_shape[2:]
-    if rows % height or columns % width:
-        raise c.refuse(
-            f"{height}x{width} does not go into {rows}x{columns} a whole number of times",
-            "a whole scale_factor",
-        )
-    factor = (rows // height, columns // width)
-    ones = torch.ones(x.shape[1], 1, *factor)
-    return c.add("conv_transpose", x, weight=ones, stride=factor, groups=x.shape[1])
 
 
 @rule("aten.upsample_bilinear2d.vec", "aten.upsample_bilinear2d.default")

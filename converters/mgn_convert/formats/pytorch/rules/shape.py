@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from mgn_convert.formats.pytorch.rules.picking import every, pad_by_copies
 from mgn_convert.formats.pytorch.rules.spec import Context, rule
-from mgn_convert.graph import Value
+from mgn_convert.graph import Shape, Value
 from mgn_convert.graph.batch import batch_free
 
 _BROADCASTING = {f"aten.{name}.Tensor" for name in ("add", "sub", "mul", "div", "pow")} | {
@@ -72,6 +73,36 @@ def transpose(c: Context, x: Value, first: int, second: int) -> Value:
     return c.add("permute", x, order=tuple(order))
 
 
+def _map_of(c: Context, x: Value) -> Shape:
+    if len(x.shape) != 4:
+        raise c.refuse("its images are no maps of channels")
+    return x.shape[1:]
+
+
+@rule("aten.pixel_shuffle.default")
+def pixel_shuffle(c: Context, x: Value, factor: int) -> Value:
+    """(N, C r r, H, W) to (N, C, H r, W r)."""
+    channels, height, width = _map_of(c, x)
+    split = c.step("reshape", x, shape=(0, channels // factor**2, factor, factor, height, width))
+    return c.reshape(c.step("permute", split, order=(0, 1, 4, 2, 5, 3)))
+
+
+@rule("aten.pixel_unshuffle.default")
+def pixel_unshuffle(c: Context, x: Value, factor: int) -> Value:
+    """(N, C, H r, W r) to (N, C r r, H, W)."""
+    channels, height, width = _map_of(c, x)
+    split = c.step("reshape", x, shape=(0, channels, height // factor, factor, width // factor, factor))
+    return c.reshape(c.step("permute", split, order=(0, 1, 3, 5, 2, 4)))
+
+
+@rule("aten.channel_shuffle.default", "aten.native_channel_shuffle.default")
+def channel_shuffle(c: Context, x: Value, groups: int) -> Value:
+    """Channel j of group i of (N, groups * K, ...) becomes channel i of j: (N, K * groups, ...)."""
+    split = c.step("reshape", x, shape=(0, groups, x.shape[1] // groups, *x.shape[2:]))
+    order = (0, 2, 1, *range(3, len(split.shape)))
+    return c.reshape(c.step("permute", split, order=order))
+
+
 @rule("aten.t.default", "aten.numpy_T.default")
 def reverse_axes(c: Context, x: Value) -> Value:
     return c.add("permute", x, order=tuple(reversed(range(len(x.shape)))))
@@ -83,8 +114,9 @@ def slice_(
 ) -> Value:
     axis = c.axis(dim)
     first, stop, _ = slice(start, None if end == sys.maxsize else end).indices(x.shape[axis])
-    if step != 1:
-        raise c.refuse(f"it takes every {step}th element of axis {axis}")
+    if step != 1 and stop > first + step:
+        return every(c, x, axis, range(first, stop, step))
+    stop = min(stop, first + 1) if step != 1 else stop
     return c.add("slice", x, axis=axis, start=first, stop=stop)
 
 
@@ -156,5 +188,5 @@ def constant_pad(c: Context, x: Value, pad: Sequence[int], value: float = 0) -> 
 @rule("aten.pad.default")
 def pad(c: Context, x: Value, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Value:
     if mode != "constant":
-        raise c.refuse(f"it pads by {mode}", "zero padding")
+        return pad_by_copies(c, x, pad, mode)
     return constant_pad(c, x, pad, value or 0.0)
