@@ -4,11 +4,12 @@
 #include "channel_norm.h"
 #include "filters.h"
 
-/* The fastest first. */
+/* The best first. */
 static const struct dk_way *const ways[] = {
 #if defined(DK_AMX)
     &dk_amx_way,
 #endif
+    &dk_dots_way,
 #if defined(DK_ONEDNN)
     &dk_onednn_way,
 #endif

@@ -28,6 +28,7 @@ struct dk_way {
 };
 
 extern const struct dk_way dk_amx_way;     /* convolve_amx.c, with DK_AMX */
+extern const struct dk_way dk_dots_way;    /* convolve_dots.c */
 extern const struct dk_way dk_onednn_way;  /* convolve_onednn.c, with DK_ONEDNN */
 extern const struct dk_way dk_product_way; /* convolve_product.c: takes every convolution */
 
@@ -51,6 +52,12 @@ int dk_can_fuse(struct dk_convolution *convolution, int add, const struct dk_act
 void dk_convolve(struct dk_convolution *convolution, const float *in, float *out, int add,
                  const struct dk_activation *activation, float *workspace);
 
+/* x above 0 and slope * x else; of -inf and slope 0 it makes 0, not NaN. */
+static inline float dk_sloped(float x, float slope)
+{
+    float below = slope == 0 ? 0 : slope * x;
+    return x <= 0 ? below : x;
+}
 /* 1 when the activation is x above 0 and slope * x else; slope 1 is none at all. */
 int dk_slope_of(const struct dk_activation *activation, float *slope);
 

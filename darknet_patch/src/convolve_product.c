@@ -37,8 +37,7 @@ static void finish(const float *biases, float slope, float *out, int filters, si
             for (size_t j = 0; j < positions; j++) row[j] += bias;
         } else {
             for (size_t j = 0; j < positions; j++) {
-                float x = row[j] + bias, below = slope == 0 ? 0 : slope * x; /* 0, not NaN, at -inf */
-                row[j] = x <= 0 ? below : x;
+                row[j] = dk_sloped(row[j] + bias, slope);
             }
         }
     }
