@@ -52,6 +52,13 @@ CASES = [
             "output_padding": (1, 2),
         },
     ),
+    (
+        conv.cells_by_conv,
+        "conv_transpose",
+        [X],
+        {"weight": weights(C, 2, 1, 1), "bias": weights(4), "padding": (1, 2), "groups": 2},
+    ),
+    (conv.cells_by_conv, "conv_transpose", [X], {"weight": weights(C, 2, 1, 1), "dilation": (2, 2)}),
     (elementwise.clip_by_maximum, "clip", [X], {"min": 0.0, "max": 0.6}),
     (elementwise.clip_by_maximum, "clip", [X], {"min": -0.3, "max": 0.6}),
     (elementwise.clip_by_maximum, "clip", [X], {"min": -0.3, "max": None}),

@@ -50,6 +50,11 @@ CASES = {
         [X],
         {"weight": weights(C, 5, 3, 3), "stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1)},
     ),
+    "deconv-cells": (
+        "conv_transpose",
+        [X],
+        {"weight": weights(C, 2, 1, 1), "padding": (1, 2), "groups": 3, "bias": weights(6)},
+    ),
     "deconv-dilation": ("conv_transpose", [X], {"weight": weights(C, 5, 3, 2), "dilation": (2, 3)}),
     "linear": ("linear", [(11,)], {"weight": weights(5, 11), "bias": weights(5)}),
     "linear-rank3": ("linear", [(4, 11)], {"weight": weights(5, 11)}),

@@ -125,6 +125,10 @@ DATA = (
             'type: "Pooling" pooling_param { kernel_size: 2 stride: 2 round_mode: FLOOR }',
             "OpenCV does not know `round_mode` and rounds up",
         ),
+        (
+            'type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 1 pad_w: 1 }',
+            "OpenCV writes beyond the map of a 1x1 Deconvolution with padding",
+        ),
     ],
 )
 def test_layers_that_opencv_computes_wrongly_are_refused(layer, reason, tmp_path):

@@ -165,9 +165,18 @@ def _misread(layer: net.Layer) -> str | None:
         return "OpenCV ignores `beta`"
     if layer.type == "Deconvolution" and any(d != 1 for d in m.convolution_param.dilation):
         return "OpenCV ignores the dilation of Deconvolution"
+    if layer.type == "Deconvolution" and _cuts_cells(m.convolution_param):
+        return "OpenCV writes beyond the map of a 1x1 Deconvolution with padding"
     if layer.type == "Pooling" and m.pooling_param.round_mode != 0:
         return "OpenCV does not know `round_mode` and rounds up"
     return None
+
+
+def _cuts_cells(param: Any) -> bool:
+    """Whether kernel and stride are 1x1 with padding, which cuts cells off."""
+    kernel, stride = {*param.kernel_size, param.kernel_h, param.kernel_w}, {*param.stride}
+    stride |= {param.stride_h, param.stride_w}
+    return kernel <= {0, 1} and stride <= {0, 1} and any((*param.pad, param.pad_h, param.pad_w))
 
 
 def _refusal(layer: net.Layer, reason: str) -> UnsupportedError:

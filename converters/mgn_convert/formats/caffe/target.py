@@ -38,7 +38,7 @@ EXPANSIONS: Mapping[str, tuple[Expansion, ...]] = {
     "add": (arithmetic.constant_to_scale, arithmetic.spread_operand),
     "avg_pool": (pool.avg_pool_by_ceil,),
     "clip": (elementwise.clip_by_maximum,),
-    "conv_transpose": (conv.dense_kernel,),
+    "conv_transpose": (conv.cells_by_conv, conv.dense_kernel),
     "div": (arithmetic.div_by_reciprocal,),
     "gelu": (elementwise.gelu_tanh, elementwise.gelu_erf),
     "instance_norm": (norm.instance_norm_by_mvn,),

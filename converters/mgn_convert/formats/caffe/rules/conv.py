@@ -91,6 +91,9 @@ def _transpose_fits(graph: Graph, node: Node, dialect: Dialect) -> str | None:
         return "Deconvolution has no output padding"
     if tuple(node.attrs["dilation"]) != (1, 1) and not dialect["deconvolution_dilation"]:
         return "a reader of this dialect ignores the dilation of Deconvolution"
+    is_cell = node.params["weight"].shape[2:] == (1, 1) and tuple(node.attrs["stride"]) == (1, 1)
+    if is_cell and any(node.attrs["padding"]):
+        return "OpenCV writes beyond the map of a 1x1 Deconvolution with padding"
     return None
 
 
