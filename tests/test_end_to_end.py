@@ -1,10 +1,13 @@
 """A small network in every format, in the real engines, with faults put in on purpose."""
 
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import mgn_convert
 from mgn_convert.formats import Source, formats
@@ -124,6 +127,17 @@ def test_nothing_is_written_when_the_numbers_do_not_hold(tmp_path):
     with pytest.raises(mgn_convert.errors.ParityError, match="above the tolerance of 1e-12"):
         mgn_convert.convert(REFERENCE, "caffe", tmp_path / "out", name="small", tolerance=1e-12)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_factory_is_asked_at_every_call(monkeypatch):
+    """In a notebook its network goes on learning."""
+    module = types.ModuleType("growing_networks")
+    module.make = lambda: torch.nn.Conv2d(3, module.channels, 1).eval()
+    monkeypatch.setitem(sys.modules, "growing_networks", module)
+    source = Source(None, factory="growing_networks:make", input_shape=(3, 8, 8))
+    for channels in (4, 5):
+        module.channels = channels
+        assert mgn_convert.read(source).nodes[0].shape == (1, channels, 8, 8)
 
 
 def test_read_runs_in_float64(converted):

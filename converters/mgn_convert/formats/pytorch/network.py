@@ -53,13 +53,17 @@ _last: tuple[Any, Loaded] | None = None
 def load(source: Source) -> Loaded:
     """Load and capture a source; the last one is kept, so that reading and running it do this once.
 
+    A factory is asked again for every new Source object, as each call of `mgn_convert.convert` or `verify`
+    makes one: it may by then give another network.
+
     Raises UsageError for a source that contradicts itself, FileFormatError for files that do not load or fit,
     UnsupportedError for what a network may not hold.
     """
     global _last  # noqa: PLW0603
     source = complete(source)
     stamp = [p.stat().st_mtime_ns for p in (source.path, source.weights) if p is not None and p.exists()]
-    if _last is None or _last[0] != (source, stamp):
+    is_known = _last is not None and _last[0] == (source, stamp)
+    if _last is None or not is_known or (source.factory is not None and _last[0][0] is not source):
         _last = None
         _last = ((source, stamp), _load(source))
     return _last[1]
