@@ -1,5 +1,6 @@
 """A small network in every format, in the real engines, with faults put in on purpose."""
 
+import re
 import sys
 import types
 from dataclasses import replace
@@ -127,6 +128,19 @@ def test_nothing_is_written_when_the_numbers_do_not_hold(tmp_path):
     with pytest.raises(mgn_convert.errors.ParityError, match="above the tolerance of 1e-12"):
         mgn_convert.convert(REFERENCE, "caffe", tmp_path / "out", name="small", tolerance=1e-12)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_message_says_when_rounding_decides(monkeypatch, tmp_path):
+    class Loses(torch.nn.Module):
+        def forward(self, x):
+            x = x.flatten(1) * 1e7
+            return torch.nn.functional.linear(x, torch.ones(1, 192)) - x.sum(1, keepdim=True)
+
+    monkeypatch.setitem(sys.modules, "losing_networks", types.SimpleNamespace(make=Loses))
+    source = Source(None, factory="losing_networks:make", input_shape=(3, 8, 8))
+    with pytest.raises(mgn_convert.errors.ParityError) as caught:
+        mgn_convert.convert(source, "onnx", tmp_path / "out", tolerance=1e-7)
+    assert re.search("but on .* PyTorch .* itself errs by .* so rounding decides there", caught.value.because)
 
 
 def test_a_factory_is_asked_at_every_call(monkeypatch):

@@ -94,13 +94,23 @@ class UnfaithfulError(ParityError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        problems = [row.problem for row in report.candidates[0].inputs if row.problem]
         super().__init__(
             f"{report.candidates[0].name} was not written: it does not compute what {report.reference} does",
-            because=problems[0] if problems else f"the error is above the tolerance of {report.tolerance:g}",
+            because=_why_not(report),
             got=f"{report.max_error:.3g}, lowest cosine {report.cosine_min:.8f}",
             remedy="--no-verify keeps the files; then `mgn-convert verify --layers` names the layer",
         )
+
+
+def _why_not(report: Report) -> str:
+    worst = max(report.candidates[0].inputs, key=lambda row: row.error)
+    if worst.problem:
+        return worst.problem
+    reason = f"the error is above the tolerance of {report.tolerance:g}"
+    if worst.reference_own_error <= report.tolerance:
+        return reason
+    own = f"{report.reference_engine} itself errs by {worst.reference_own_error:.3g} in float32"
+    return f"{reason}; but on {worst.input} {own}, so rounding decides there"
 
 
 def _writable(name: str) -> Format:
