@@ -82,6 +82,7 @@ CASES = [
         for dims, axes in ((X, (2, 3)), (X, (1,)), (X, (1, 3)), (X, (1, 2, 3)), ((5,), (1,)), ((5, 4), (2,)))
         for keepdims in (False, True)
     ),
+    (shape.reduce_by_pool, "reduce", [(2, 20, 15)], {"kind": "mean", "axes": (2, 3), "keepdims": True}),
     (arithmetic.div_by_reciprocal, "div", [X, (C, 1, 1)], {}),
     *(
         (arithmetic.spread_operand, op, shapes, {})

@@ -126,6 +126,9 @@ def reduce_by_pool(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...])
         if kernel[1] == 1 and op == "avg_pool" and (part := _divisor(count)) > 1:
             links.append((f"parts{first}", op, {"kernel": (part, 1), "stride": (part, 1)}))
             kernel = (count // part, 1)
+        if min(kernel) > 1 and op == "avg_pool" and count > _LONG:
+            links.append((f"rows{first}", op, {"kernel": (1, kernel[1]), "stride": (1, 1)}))
+            kernel = (kernel[0], 1)
         links.append((f"pool{first}", op, {"kernel": kernel, "stride": (1, 1)}))
         here = (view[0], view[1], 1, 1 if kernel[1] > 1 else view[3])
         if (first, after) == (2, 4) and len(shape) == 4:
