@@ -8,6 +8,7 @@ import torch
 from small_networks import calibrated
 from torch import Tensor, nn
 from torch.nn import functional
+from turned_networks import ShuffledHalves, Tokens, Windows
 
 
 def _unit(inside: int, outside: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -209,6 +210,16 @@ class VisionTransformer(nn.Module):
         return self.head(self.norm(self.blocks(x))[:, 0])
 
 
+def _turned(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(_unit(3, 8, 3, 2), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+
+def encoder_net() -> nn.Module:
+    """PyTorch's own encoder layer, which puts the images behind the tokens."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    return nn.Sequential(_unit(3, 8, 3, 4), Tokens(layer), nn.Flatten(), nn.Linear(384, 5))
+
+
 def _resnet(name: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         from mgn_reid.models import resnet
@@ -228,6 +239,9 @@ ORDINARY: dict[str, Callable[[], nn.Module]] = {
     "osnet": omni_scale_net,
     "convnext": ConvNext,
     "vit": VisionTransformer,
+    "encoder": encoder_net,
+    "shufflenet": lambda: _turned(ShuffledHalves(), _unit(8, 8), ShuffledHalves()),
+    "swin": lambda: _turned(Windows(), _unit(8, 8)),
 }
 """Name -> a network for images N x 3 x 32 x 24. ResNet-50 has fewer blocks than it is called after."""
 

@@ -21,6 +21,7 @@ from mgn_convert.passes.expansions import (
     select,
     shape,
 )
+from mgn_convert.passes.images_first import images_first
 from mgn_convert.passes.legalize import Expansion, Target, legalize
 from mgn_convert.passes.padding import fold_padding
 from mgn_convert.passes.products import pool_before_product, share_products
@@ -74,7 +75,7 @@ def target(dialect: str | None = None) -> Target:
         others = [other for other in dialects() if other != name and _takes(other, node, inputs)]
         return f"--dialect {' or '.join(others)}" if others else ""
 
-    passes = (fold_padding,) if "MatMul" in data["layers"] else (fold_padding, *_PRODUCTS)
+    passes = (images_first, fold_padding, *(() if "MatMul" in data["layers"] else _PRODUCTS))
     return Target("caffe", name, lacks, EXPANSIONS, data, passes, remedy)
 
 

@@ -12,6 +12,7 @@ from mgn_convert.formats.darknet import DEFAULT_DIALECT, DIALECTS, dialects
 from mgn_convert.formats.darknet.registry import writers
 from mgn_convert.graph import Graph, Node
 from mgn_convert.passes.expansions import arithmetic, darknet, darknet_own, shape
+from mgn_convert.passes.images_first import images_first
 from mgn_convert.passes.legalize import Expansion, Target
 
 STOCK: Mapping[str, tuple[Expansion, ...]] = {
@@ -44,7 +45,6 @@ OWN: Mapping[str, tuple[Expansion, ...]] = {
     "mvn": (darknet_own.mvn_by_means,),
     "pad": (darknet.pad_by_conv, shape.pad_by_conv),
     "permute": (shape.permute_by_reshape, darknet_own.permute_by_moves),
-    "reshape": (darknet_own.conv_per_image,),
     "sub": (arithmetic.constant_to_scale, arithmetic.spread_operand),
 }
 
@@ -59,7 +59,8 @@ def target(name: str | None = None) -> Target:
     def lacks(graph: Graph, node: Node) -> str | None:
         return _lacks(graph, node, options)
 
-    return Target("darknet", name, lacks, OWN if options["own_layers"] else STOCK, options)
+    expansions = OWN if options["own_layers"] else STOCK
+    return Target("darknet", name, lacks, expansions, options, (images_first,))
 
 
 def written_ops() -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mgn_convert.graph import GraphBuilder, Node, Shape, Value
+from mgn_convert.graph import GraphBuilder, Node, Value
 from mgn_convert.passes.expansions import Link, chain, result, step
 
 
@@ -79,67 +79,3 @@ def _follow(here: Sequence[int], axes: Sequence[int]) -> bool:
     """Whether `axes` stand in `here` in this order."""
     places = [here.index(axis) for axis in axes]
     return places == sorted(places)
-
-
-def conv_per_image(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...]) -> Value | None:
-    """A convolution of (N * f, C, H, W), in which f axes of an image went into the batch, is one of
-    (N, f * C, H, W) with f times the groups and the same weights for each; so is a transposed one. Where it
-    does no more than to swap rows and columns, for which portable Caffe has no layer, it is a permute.
-
-    Applies to the reshape that brings the axes back from the batch.
-    """
-    made = builder.graph([inputs[0]])
-    if inputs[0].name not in made or made.node(inputs[0].name).op not in ("conv", "conv_transpose"):
-        return None
-    conv = made.node(inputs[0].name)
-    if conv.inputs[0] not in made or made.node(conv.inputs[0]).op != "reshape":
-        return None
-    into = made.node(conv.inputs[0])
-    source = made.value(into.inputs[0])
-    times, left = divmod(into.shape[0], source.shape[0])
-    if left or source.shape[0] != node.shape[0]:
-        return None
-    if rows_and_columns := _swapped(conv, into.shape):
-        swap: list[Link] = [
-            ("image", "reshape", {"shape": (0, times, *rows_and_columns)}),
-            ("swapped", "permute", {"order": (0, 1, 3, 2)}),
-            ("back", "reshape", {"shape": (0, *node.shape[1:])}),
-        ]
-        return chain(builder, node, source, swap)
-    weight, bias = conv.params["weight"], conv.params.get("bias")
-    attrs = {**conv.attrs, "groups": conv.attrs["groups"] * times}
-    links: list[Link] = [
-        ("image", "reshape", {"shape": (0, times * into.shape[1], *into.shape[2:])}),
-        (
-            "each",
-            conv.op,
-            {
-                **attrs,
-                "weight": np.tile(weight, (times, 1, 1, 1)),
-                "bias": None if bias is None else np.tile(bias, times),
-            },
-        ),
-        ("back", "reshape", {"shape": (0, *node.shape[1:])}),
-    ]
-    return chain(builder, node, source, links)
-
-
-def _swapped(conv: Node, shape: Shape) -> tuple[int, int] | None:
-    """Rows P and columns Q, where the convolution of a map of this shape does no more than to swap them.
-
-    (n, 1, P, Q) to (n, Q, P, 1) by Q kernels of 1 x Q, or (n, P, Q, 1) to (n, 1, Q, P) by a transposed
-    convolution with P kernels of 1 x P; kernel i is 1 at i and 0 elsewhere.
-    """
-    weight, plain = conv.params["weight"], {"stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0)}
-    if (
-        any(tuple(conv.attrs.get(key, value)) != value for key, value in plain.items())
-        or "bias" in conv.params
-    ):
-        return None
-    _, channels, height, width = shape
-    size, single, found = (
-        (width, channels, (height, width)) if conv.op == "conv" else (channels, width, (channels, height))
-    )
-    if single != 1 or weight.shape != (size, 1, 1, size):
-        return None
-    return found if np.array_equal(weight[:, 0, 0], np.eye(size)) else None

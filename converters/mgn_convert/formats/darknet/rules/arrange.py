@@ -89,28 +89,12 @@ def read_crop(r: Reading, s: Section) -> Value:
 
 
 def _lacks_reshape(graph: Graph, node: Node, dialect: Mapping[str, Any]) -> str | None:
-    """Axes may pass through the batch on the way into a convolution and out of it: see `conv_per_image`."""
     if is_free(graph, node):
         is_seen = dialect["own_layers"] or node.name not in graph.outputs
         if is_seen or fits(layer_shape(graph, node.name), node.shape):
             return None
         return RESHAPED
-    convs = graph.consumers(node.name)
-    passes = (
-        dialect["own_layers"]
-        and node.name not in graph.outputs
-        and all(n.op in ("conv", "conv_transpose") for n in convs)
-    )
-    if passes and all(_comes_back(graph, node, conv) for conv in convs):
-        return None
     return "Darknet keeps the batch axis as it is"
-
-
-def _comes_back(graph: Graph, node: Node, conv: Node) -> bool:
-    batch = graph.value(node.inputs[0]).shape[0]
-    after = graph.consumers(conv.name)
-    whole = batch == 1 and conv.name not in graph.outputs
-    return whole and all(n.op == "reshape" and n.shape[0] == batch for n in after)
 
 
 @writes("reshape", lacks=_lacks_reshape, sections=("reshape",))
