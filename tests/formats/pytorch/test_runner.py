@@ -6,7 +6,7 @@ import torch
 from small_networks import small_mgn
 from torch import nn
 
-from mgn_convert.errors import UsageError
+from mgn_convert.errors import UnsupportedError, UsageError
 from mgn_convert.formats import Source
 from mgn_convert.formats.pytorch import FORMAT
 from mgn_convert.formats.pytorch.capture import capture
@@ -102,6 +102,22 @@ def test_every_batch_keeps_its_axis(network, wanted):
     with PyTorchRunner(loaded) as opened:
         for count in (1, 3):
             assert next(iter(opened.run(IMAGES[:count]).values())).shape == (count, *wanted)
+
+
+class Picky(nn.Module):
+    def forward(self, x):
+        return nn.functional.group_norm(x.mean((2, 3), keepdim=True), 3)
+
+
+def test_a_network_that_fails_on_one_image():
+    """PyTorch refuses a norm over a single value."""
+    network = Picky()
+    with PyTorchRunner(Loaded(capture(network, SHAPE), network)) as opened:
+        opened.run(IMAGES[:3])
+        with pytest.raises(UnsupportedError) as caught:
+            opened.run(IMAGES[:1])
+    assert caught.value.what == "the network does not run on 1 images"
+    assert caught.value.because.startswith("Expected more than 1 value")
 
 
 def test_results_are_copies(runner):

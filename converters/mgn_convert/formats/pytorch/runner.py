@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from mgn_convert.errors import UsageError
+from mgn_convert.errors import UnsupportedError, UsageError
 from mgn_convert.formats.pytorch.capture import Captured
 from mgn_convert.formats.pytorch.network import Loaded
 from mgn_convert.formats.pytorch.program import call, path_of, resolved
@@ -48,9 +48,20 @@ class PyTorchRunner:
         }
 
     def run(self, images: Array, taps: Iterable[str] = ()) -> dict[str, Array]:
-        """See `mgn_convert.formats.Runner`."""
+        """See `mgn_convert.formats.Runner`. Raises UnsupportedError where the network's own code fails."""
         wanted = list(dict.fromkeys([*self.outputs, *taps]))
         self._check(images, wanted)
+        try:
+            return self._run(images, wanted)
+        except Exception as error:
+            raise UnsupportedError(
+                f"the network does not run on {len(images)} images",
+                because=(str(error).splitlines() or [type(error).__name__])[0],
+                got=f"input {'x'.join(map(str, images.shape))}",
+                remedy="a change to its code: it must run on any number of images",
+            ) from error
+
+    def _run(self, images: Array, wanted: list[str]) -> dict[str, Array]:
         if self._module is not None and set(wanted) == set(self.outputs):
             found = self._run_module(images)
             if found is not None:
