@@ -40,6 +40,10 @@ static inline size_t dk_taps(const struct dk_convolution *k)
     const struct dk_filters *f = &k->filters;
     return (size_t)(k->channels / f->groups) * (size_t)f->y.size * (size_t)f->x.size;
 }
+/* For ways that take weights as they are in the file, and for those that are ready for everything. */
+size_t dk_count_weights(const struct dk_convolution *convolution);
+void dk_copy_weights(const struct dk_convolution *convolution, const float *weights);
+int dk_is_ready(const struct dk_convolution *convolution, int add, int sloped);
 /* Multiplies batch norm of the layer into `weights`, which are as in the file, and computes the biases. 0 when the
  * factors are too large or small for that, and `weights` unchanged. */
 int dk_fold(const layer *l, struct dk_convolution *convolution, float *weights);

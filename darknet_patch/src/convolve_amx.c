@@ -246,13 +246,7 @@ static void run(const struct dk_convolution *k, const float *in, float *out, int
     }
 }
 
-static int get_ready(const struct dk_convolution *k, int add, int sloped)
-{
-    (void)k, (void)add, (void)sloped;
-    return 1;
-}
-
 const struct dk_way dk_amx_way = {
-    .takes_last = 1, .make = make, .packed_count = packed_count, .pack = pack, .get_ready = get_ready, .run = run,
+    .takes_last = 1, .make = make, .packed_count = packed_count, .pack = pack, .get_ready = dk_is_ready, .run = run,
 };
 #endif

@@ -2,8 +2,6 @@
  * them is how fast weights come from memory. Partial sums side by side are more exact than a library's one. */
 #include "convolution.h"
 
-#include <string.h>
-
 #include "filters.h"
 
 enum { LANES = 64 };
@@ -16,22 +14,6 @@ static int covers(const struct dk_slide *s)
 static int make(struct dk_convolution *k)
 {
     return k->filters.groups == 1 && covers(&k->filters.y) && covers(&k->filters.x);
-}
-
-static size_t packed_count(const struct dk_convolution *k)
-{
-    return dk_taps(k) * (size_t)k->filters.count;
-}
-
-static void pack(const struct dk_convolution *k, const float *weights)
-{
-    memcpy(k->weights, weights, packed_count(k) * sizeof *weights);
-}
-
-static int get_ready(const struct dk_convolution *k, int add, int sloped)
-{
-    (void)k, (void)add, (void)sloped;
-    return 1;
 }
 
 static float dot(const float *a, const float *b, size_t count)
@@ -60,5 +42,5 @@ static void run(const struct dk_convolution *k, const float *in, float *out, int
 }
 
 const struct dk_way dk_dots_way = {
-    .make = make, .packed_count = packed_count, .pack = pack, .get_ready = get_ready, .run = run,
+    .make = make, .packed_count = dk_count_weights, .pack = dk_copy_weights, .get_ready = dk_is_ready, .run = run,
 };

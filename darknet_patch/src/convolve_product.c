@@ -1,29 +1,11 @@
 /* Convolutions by a matrix product (dk_multiply) on maps that lie C, H, W. */
 #include "convolution.h"
 
-#include <string.h>
-
 #include "filters.h"
 
 static int make(struct dk_convolution *k)
 {
     (void)k;
-    return 1;
-}
-
-static size_t packed_count(const struct dk_convolution *k)
-{
-    return dk_taps(k) * (size_t)k->filters.count;
-}
-
-static void pack(const struct dk_convolution *k, const float *weights)
-{
-    memcpy(k->weights, weights, packed_count(k) * sizeof *weights);
-}
-
-static int get_ready(const struct dk_convolution *k, int add, int sloped)
-{
-    (void)k, (void)add, (void)sloped;
     return 1;
 }
 
@@ -59,5 +41,5 @@ static void run(const struct dk_convolution *k, const float *in, float *out, int
 }
 
 const struct dk_way dk_product_way = {
-    .make = make, .packed_count = packed_count, .pack = pack, .get_ready = get_ready, .run = run,
+    .make = make, .packed_count = dk_count_weights, .pack = dk_copy_weights, .get_ready = dk_is_ready, .run = run,
 };
