@@ -6,7 +6,8 @@
 #include "channel_norm.h"
 #include "filters.h"
 
-/* The best first. */
+/* The best first. What takes maps as H, W, C must never get a [connected], whose inputs count as C, H, W: AMX wants
+ * more positions than its one, and dots takes them all. */
 static const struct dk_way *const ways[] = {
 #if defined(DK_AMX)
     &dk_amx_way,

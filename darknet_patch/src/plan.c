@@ -89,19 +89,19 @@ static int want(struct builder *b, int index, enum dk_order order)
     return value;
 }
 
-/* How a convolution takes its map. [connected] counts its inputs as C, H, W. */
-static enum dk_order order_taken(const layer *l)
+/* How a convolution takes and gives maps. */
+static enum dk_order order_of(const layer *l)
 {
-    return l->dk->convolution->way->takes_last && l->type != CONNECTED ? LAST : FIRST;
+    return l->dk->convolution->way->takes_last ? LAST : FIRST;
 }
 
 static void add_convolution(struct builder *b, int index)
 {
     const layer *l = &b->net->layers[index];
     struct dk_convolution *k = l->dk->convolution;
-    enum dk_order order = k->way->takes_last ? LAST : FIRST;
+    enum dk_order order = order_of(l);
     struct dk_activation activation = dk_activation_of(l);
-    int from = want(b, l->dk->sources[0], order_taken(l));
+    int from = want(b, l->dk->sources[0], order);
     struct dk_step *step = add_step(b, CONVOLVE, index, from, dk_value_of(b->plan, index, order));
     step->fused = dk_can_fuse(k, 0, &activation);
     if (!step->fused) k->way->get_ready(k, 0, 0);
@@ -110,11 +110,11 @@ static void add_convolution(struct builder *b, int index)
 /* The sum of layer `index`, done by the convolution `chosen` on top of the other side. */
 static void add_sum(struct builder *b, int index, int chosen)
 {
-    enum dk_order order = b->net->layers[chosen].dk->convolution->way->takes_last ? LAST : FIRST;
+    enum dk_order order = order_of(&b->net->layers[chosen]);
     const int *sources = b->net->layers[index].dk->sources;
     int p = origin(b, sources[0]), other = p == chosen ? origin(b, sources[1]) : p;
     int source = origin(b, b->net->layers[chosen].dk->sources[0]);
-    int from = want(b, source, order_taken(&b->net->layers[chosen])), rest = want(b, other, order);
+    int from = want(b, source, order), rest = want(b, other, order);
     int to = dk_value_of(b->plan, index, order);
     /* Nobody else may want the other side: the convolution, if it is that which it reads, counts as one who does. */
     int in_place = b->readers[other + 1] == 1 && !b->given[other + 1];

@@ -116,6 +116,10 @@ NETWORKS = {
     "leftover cells": "[convolutional]\nfilters=4\nsize=3\nstride=3\nactivation=relu\n" + conv(3),
     "vectors": conv(6, 3)
     + "[connected]\noutput=9\nactivation=relu\nbatch_normalize=1\n[connected]\noutput=4\n",
+    "kernels as large as the map": conv(6, 3)
+    + "[convolutional]\nfilters=5\nsize_h=20\nsize_w=14\nactivation=leaky\n"
+    + conv(5, 1, "linear")
+    + SHORTCUT.format(-2, "relu"),
     "a vector back into a map": conv(6)
     + "[connected]\noutput=24\nactivation=leaky\n[reshape]\nc=6\nh=2\nw=2\n"
     + conv(3, 3),
