@@ -62,7 +62,10 @@ def _convolution() -> Finding:
     faster = faster_than(chosen)
     detail = f"{chosen.label}; faster: {faster}" if faster else chosen.label
     if built := cached_library():
-        detail += f"; the engine says: {load_library(built).dk_convolutions().decode()}"
+        try:
+            detail += f"; the engine says: {load_library(built).dk_convolutions().decode()}"
+        except MgnConvertError as error:
+            detail += f"; but {error.what}: {error.because}"
     return Finding("convolution", chosen != BUILTIN, detail, optional=True)
 
 

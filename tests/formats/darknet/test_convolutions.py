@@ -184,6 +184,15 @@ def test_doctor_asks_the_built_engine() -> None:
     assert finding().detail.endswith(f"; the engine says: {says}")
 
 
+def test_doctor_survives_an_engine_that_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "libdarknet.so"
+    broken.write_text("no library")
+    monkeypatch.setattr(build, "cached_library", lambda: broken)
+    assert "; but cannot load the Darknet engine: " in finding().detail
+
+
 def test_the_command_says_what_it_built_with_and_keeps_to_it(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
