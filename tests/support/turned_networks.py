@@ -66,7 +66,7 @@ class EachChannel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 4, 3, stride=2, groups=2)
+        self.conv = nn.Sequential(nn.Conv2d(2, 4, 3, 2, groups=2), nn.BatchNorm2d(4), nn.InstanceNorm2d(4))
         self.back = nn.ConvTranspose2d(4, 2, 2, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ _PROBE = 13  # a batch that no axis is a multiple of by chance: compared with ba
 _ALONE = frozenset(
     ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "gelu", "softplus", "abs", "exp", "log", "power", "clip")
 )
-_OF_MAPS = frozenset(("conv", "conv_transpose", "max_pool", "avg_pool"))
+_OF_MAPS = frozenset(("conv", "conv_transpose", "max_pool", "avg_pool", "batch_norm", "instance_norm"))
 _TOGETHER = frozenset(("add", "sub", "mul", "div", "maximum", "matmul", "concat"))
 
 
@@ -54,24 +54,25 @@ class _Place:
         return 1 + self.kept.index(axis % len(self.shape))
 
 
-def images_first(graph: Graph) -> Graph:
-    """The graph with every value turned whose neighbours can be, too; the others stay as they are."""
+def images_first(graph: Graph, *, merged: bool = True) -> Graph:
+    """The graph with whole stretches of such values turned; a stretch in which one cannot be turned stays.
+
+    merged: also stretches that hold images on axis 0 throughout, merged with others behind them. Engines that
+    let a batch change its size need not pay for these, whose weights are repeated.
+    """
     places = _places(graph)
-    if all(place is None or place.is_first for place in places.values()):
-        return graph
-    left = _left_alone(graph, places)
+    turning = _to_turn(graph, places, merged)
 
     def rule(builder: GraphBuilder, node: Node, inputs: tuple[Value, ...]) -> Value | None:
-        met = [places.get(name) for name in node.inputs]
         after = places.get(node.name)
-        turns = [n for n in (node.name, *node.inputs) if (p := places.get(n)) and not p.is_first]
-        if not turns or after is None or any(name in left for name in turns):
+        if after is None or turning.isdisjoint((node.name, *node.inputs)):
             return None
+        met = [place for name in node.inputs if (place := places.get(name))]
         # A turned value is no tensor of the original.
         origin = node.origin if after.is_first else Origin("", node.origin.module, node.origin.source)
-        return _turned(builder, node, inputs, [p for p in met if p], after, origin)
+        return _turned(builder, node, inputs, met, after, origin)
 
-    return rewrite(graph, rule).pruned()
+    return rewrite(graph, rule).pruned() if turning else graph
 
 
 def _places(graph: Graph) -> dict[str, _Place | None]:
@@ -99,23 +100,19 @@ def _outer(node: Node, before: _Place, axis: int) -> int:
     return 0 if rest or node.shape[axis] % max(slower, 1) else slower
 
 
-def _left_alone(graph: Graph, places: Mapping[str, _Place | None]) -> set[str]:
-    """Values not to turn: those that a node reads or makes which cannot follow, and all that hang on them."""
-    links: dict[str, set[str]] = {}
-    left: set[str] = set()
+def _to_turn(graph: Graph, places: Mapping[str, _Place | None], merged: bool) -> set[str]:
+    """The values of all stretches to turn: of values that hang together, each node among which can follow."""
+    stretch: dict[str, set[str]] = {}
+    stuck: set[str] = set()
     for node in graph.nodes:
-        near = [n for n in (node.name, *node.inputs) if (p := places.get(n)) and not p.is_first]
-        for name in near:
-            links.setdefault(name, set()).update(near)
+        near = {n for n in (node.name, *node.inputs) if (p := places.get(n)) and not p.is_first}
+        whole = near.union(*(stretch.get(name, ()) for name in near))
+        stretch.update(dict.fromkeys(whole, whole))
         is_output = node.name in near and node.name in graph.outputs
         if near and (is_output or not _can_follow(graph, node, places)):
-            left.update(near)
-    todo = list(left)
-    while todo:
-        new = links[todo.pop()] - left
-        left |= new
-        todo += new
-    return left
+            stuck |= near
+    away = {n for n in stretch if merged or ((p := places[n]) and (p.axis, p.outer) != (0, 1))}
+    return {name for name, whole in stretch.items() if whole & away and not whole & stuck}
 
 
 def _can_follow(graph: Graph, node: Node, places: Mapping[str, _Place | None]) -> bool:
@@ -192,7 +189,7 @@ def _turned(
         apart = step("reshape", inputs[0], "apart", shape=(0, before.shape[0], *sizes))
         return add("reshape", step("permute", apart, "swapped", order=(0, 1, 3, 2, 4)), shape=view)
     if node.op in _OF_MAPS:
-        # (N * f, C, H, W) is seen as (N, f * C, H, W), with f times the groups and the same weights for each.
+        # (N * f, C, H, W) is seen as (N, f * C, H, W), with f times the groups and the same weights in each.
         times, channels, *size = before.shape
         x = step("reshape", inputs[0], "image", shape=(0, times * channels, *size))
         params = {k: np.tile(v, (times, *(1,) * (v.ndim - 1))) for k, v in node.params.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from mgn_convert.errors import UnsupportedError, UsageError
@@ -75,7 +75,11 @@ def target(dialect: str | None = None) -> Target:
         others = [other for other in dialects() if other != name and _takes(other, node, inputs)]
         return f"--dialect {' or '.join(others)}" if others else ""
 
-    passes = (images_first, fold_padding, *(() if "MatMul" in data["layers"] else _PRODUCTS))
+    passes = (
+        partial(images_first, merged=False),
+        fold_padding,
+        *(() if "MatMul" in data["layers"] else _PRODUCTS),
+    )
     return Target("caffe", name, lacks, EXPANSIONS, data, passes, remedy)
 
 
